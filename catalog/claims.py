@@ -1,0 +1,83 @@
+"""What travels from producers to workers, and by which task names?
+
+A message is a claim: it names a place in a shard and carries no pictures. Task and queue names stand
+here, not in the worker, so that moving a file never orphans queued messages.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from catalog.results import ReferenceUsed
+from catalog.wire import ImportId, RenderId, Wire
+
+PREPARE = "skuscene.prepare"
+GENERATE = "skuscene.generate"
+FINISH = "skuscene.finish"
+FEED = "skuscene.feed"
+COMMIT = "skuscene.commit"
+PUBLISH = "skuscene.publish"
+
+QUEUES = ("prepare", "generate", "finish", "control")
+QUEUE_OF = {
+    PREPARE: "prepare",
+    GENERATE: "generate",
+    FINISH: "finish",
+    FEED: "control",
+    COMMIT: "control",
+    PUBLISH: "control",
+}
+
+
+class Claim(Wire):
+    """What all messages carry: a version, and which store they speak of."""
+
+    v: Literal[1] = 1
+    store: str
+    import_id: ImportId
+
+
+class ImportClaim(Claim):
+    """An import that should be fed, or published.
+
+    ``refeed`` sends what is open once more, after a pause.
+    """
+
+    refeed: bool = False
+
+
+class ShardClaim(Claim):
+    """A shard whose renders are all settled."""
+
+    part: int = Field(ge=0)
+
+
+class ProductClaim(ShardClaim):
+    """A product whose photos are wanted; ``product`` is its line in the shard."""
+
+    product: int = Field(ge=0)
+    attempt: int = Field(default=1, ge=1)
+
+
+class RenderClaim(ProductClaim):
+    """One render: ``slot`` is the slot's index in the shard.
+
+    ``doubtful`` counts calls of this claim that left and were never answered.
+    """
+
+    slot: int = Field(ge=0)
+    render_id: RenderId
+    references: tuple[ReferenceUsed, ...]
+    doubtful: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def name(self) -> str:
+        """The slot's name in purchases: ``<import>/<part>/<slot index>``."""
+        return claim_name(self.import_id, self.part, self.slot)
+
+
+def claim_name(import_id: str, part: int, slot: int) -> str:
+    """Name a slot of an import."""
+    return f"{import_id}/{part}/{slot}"

@@ -1,0 +1,157 @@
+"""What is an import, how is its plan written, and what do people want of it?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from catalog.money import ZERO, Usd
+from catalog.product import Photo
+from catalog.results import ManifestFile, RowCounts
+from catalog.scenes import SceneBook
+from catalog.wire import ImportId, Sha256, Wire
+
+
+class PlannedSlot(Wire):
+    """One wanted picture: where it goes and what will be asked.
+
+    ``index`` counts the slots of the shard; ``photos`` point into the product's photos, in the
+    order in which they are sent.
+    """
+
+    index: int = Field(ge=0)
+    slot: str
+    sku: str
+    scene: str
+    picture_no: int = Field(ge=1)
+    locale: str | None = None
+    prompt: str
+    model: str
+    size: str
+    ratio: str
+    photos: tuple[int, ...] = Field(min_length=1)
+    renditions: tuple[str, ...]
+    cause: str
+    estimated_usd: Usd = ZERO
+
+
+class PlannedProduct(Wire):
+    """One line of a shard: a product and its slots."""
+
+    row: int
+    product_id: str
+    sku: str
+    skus: tuple[str, ...]
+    title: str
+    photos: tuple[Photo, ...]
+    slots: tuple[PlannedSlot, ...]
+
+
+class PlanPart(Wire):
+    """A shard as import.json lists it."""
+
+    part: int
+    key: str
+    products: int
+    renders: int
+    bytes: int
+    sha256: Sha256
+
+
+class FeedSummary(Wire):
+    """Which file was imported, and what it was taken for."""
+
+    name: str
+    sha256: Sha256
+    bytes: int
+    format: str
+    encoding: str
+
+
+class ModelChoice(Wire):
+    """The model, as asked for and as pinned at planning."""
+
+    asked: str
+    id: str
+    platform: str
+
+
+class CauseCount(Wire):
+    """Renders wanted for one cause, and what buying them costs."""
+
+    renders: int = 0
+    estimated_usd: Usd = ZERO
+
+
+class Estimate(Wire):
+    """The price of what would be bought, both ways."""
+
+    standard: Usd = ZERO
+    batch: Usd = ZERO
+
+
+class Counts(Wire):
+    """What planning counted."""
+
+    products: int = 0
+    variants: int = 0
+    with_reference: int = 0
+    renders: int = 0
+
+
+class Import(Wire):
+    """``import.json``: what was asked. Written last by planning: its existence is the plan."""
+
+    schema_: Annotated[Literal["skuscene.import/1"], Field(alias="schema")] = "skuscene.import/1"
+    import_id: ImportId
+    catalog: str
+    created_at: AwareDatetime
+    feed: FeedSummary
+    scenes: SceneBook
+    scenes_sha256: Sha256
+    model: ModelChoice
+    lane: Literal["standard", "batch"] = "standard"
+    budget_usd: Usd | None = None
+    counts: Counts
+    rows: RowCounts
+    reasons: dict[str, int]
+    causes: dict[str, CauseCount]
+    estimate_usd: Estimate
+    parts: tuple[PlanPart, ...]
+    rejected: ManifestFile | None = None
+    warnings: tuple[str, ...] = ()
+    made_by: str
+
+
+class Control(Wire):
+    """``control.json``: intent. Redis only caches it; replaced on its ETag."""
+
+    schema_: Annotated[Literal["skuscene.control/1"], Field(alias="schema")] = "skuscene.control/1"
+    import_id: ImportId
+    intent: Literal["run", "pause", "cancel"] = "run"
+    reason: str | None = None
+    message: str | None = None
+    budget_usd: Usd | None = None
+    priority: int = 0
+    revision: int = 1
+    by: str
+    at: AwareDatetime
+
+
+class DryRun(Wire):
+    """What ``import --dry-run --json`` prints."""
+
+    format: str
+    encoding: str
+    rows: int
+    products: int
+    variants: int
+    with_reference: int
+    rejected: int
+    reasons: dict[str, int]
+    renders: int
+    causes: dict[str, CauseCount]
+    estimate_usd: Estimate
+    warnings: tuple[str, ...]
+    model: dict[str, Any]

@@ -1,0 +1,418 @@
+"""What does Redis know of the imports that run, and how is it changed without races?
+
+Only open shards have state here: a byte per render, and its outcome until the shard is
+committed. Every change that several workers could make at once is one script. What is lost with
+Redis is rebuilt from the store (``worker.feeder``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+OPEN = "."
+LETTERS = {
+    Status.SUCCEEDED: "s",
+    Status.REUSED: "u",
+    Status.REVIEW: "r",
+    Status.BLOCKED: "b",
+    Status.FAILED: "f",
+    Status.CANCELLED: "c",
+}
+
+_OPEN_SHARD = """
+if redis.call('HGET', KEYS[1], 'feeder') ~= ARGV[1] then return -1 end
+if redis.call('HEXISTS', KEYS[4], ARGV[2]) == 1 then return 0 end
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
+redis.call('HSET', KEYS[3], 'status', string.rep('.', tonumber(ARGV[3])), 'left', ARGV[3])
+redis.call('SADD', KEYS[2], ARGV[2])
+return 1
+"""
+
+_SETTLE = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then return {-1, -1} end
+local at = tonumber(ARGV[1]) + 1
+if string.sub(status, at, at) ~= '.' then
+  return {0, tonumber(redis.call('HGET', KEYS[1], 'left'))}
+end
+redis.call('HSET', KEYS[1], 'status',
+  string.sub(status, 1, at - 1) .. ARGV[2] .. string.sub(status, at + 1))
+redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[2], 1)
+redis.call('HINCRBY', KEYS[1], 'micro', ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+return {1, redis.call('HINCRBY', KEYS[1], 'left', -1)}
+"""
+
+_COMMIT = """
+if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
+redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[4], KEYS[5])
+for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+
+_TAKE_FEEDER = """
+local holder = redis.call('HGET', KEYS[1], 'feeder')
+local until_ms = tonumber(redis.call('HGET', KEYS[1], 'feeder_until_ms') or '0')
+local now = redis.call('TIME')
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+if holder and holder ~= ARGV[1] and until_ms > now_ms then return 0 end
+redis.call('HSET', KEYS[1], 'feeder', ARGV[1], 'feeder_until_ms', now_ms + tonumber(ARGV[2]))
+return 1
+"""
+
+_DROP_FEEDER = """
+if redis.call('HGET', KEYS[1], 'feeder') == ARGV[1] then
+  redis.call('HDEL', KEYS[1], 'feeder', 'feeder_until_ms')
+end
+return 1
+"""
+
+_RENEW = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class StateUnavailable(Exception):
+    """Redis can't be reached, or refuses us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What settling a render did: whether this call did it, and how many are left in the shard.
+
+    ``left`` is -1 when the shard has no state: it is committed, or Redis was emptied.
+    """
+
+    changed: bool
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Counts of one import as Redis knows them."""
+
+    counts: RenderCounts
+    micro_usd: int
+    doubtful_micro_usd: int
+    committed: int
+    open_parts: int
+
+
+class State:
+    """Everything we keep in Redis besides the queues."""
+
+    def __init__(self, client: redis.Redis, store_id: str) -> None:
+        self._redis: Any = client
+        self._prefix = f"skuscene:{store_id}"
+        self._scripts: dict[str, Any] = {}
+
+    # -- the epoch ---------------------------------------------------------------------------
+
+    def has_epoch(self) -> bool:
+        """Whether Redis carries an epoch: it does not when it is new or was emptied."""
+        with _translated():
+            return bool(self._redis.exists(f"{self._prefix}:epoch"))
+
+    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:
+        """Set the epoch unless somebody else was faster.
+
+        ``buy_not_before`` (Redis's clock, seconds since 1970) stands before the epoch does: a call
+        that was open when the old state was lost may still be running until then.
+        """
+        with _translated():
+            self._redis.set(f"{self._prefix}:buy_not_before", f"{buy_not_before:.3f}", nx=True)
+            self._redis.set(f"{self._prefix}:epoch", epoch, nx=True)
+
+    def claim_recovery(self) -> bool:
+        """Whether this epoch's recovery from the store is still to be done, and now is ours."""
+        with _translated():
+            return bool(self._redis.set(f"{self._prefix}:recovered", "1", nx=True))
+
+    def buy_not_before(self) -> float:
+        """Seconds until buying is allowed again; 0 if it is."""
+        with _translated():
+            at = float(self._redis.get(f"{self._prefix}:buy_not_before") or 0)
+            return max(0.0, at - self.now())
+
+    def now(self) -> float:
+        """Redis's clock, in seconds since 1970."""
+        with _translated():
+            seconds, micros = self._redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    # -- imports -----------------------------------------------------------------------------
+
+    def register(self, import_id: str, *, shards: int, renders: int) -> None:
+        """Make an import known; again changes nothing."""
+        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.sadd(f"{self._prefix}:imports", import_id)
+            pipe.hsetnx(self._import(import_id), "shards", shards)
+            pipe.hsetnx(self._import(import_id), "renders", renders)
+            pipe.execute()
+
+    def is_registered(self, import_id: str) -> bool:
+        """Whether Redis knows the import."""
+        with _translated():
+            return bool(self._redis.hexists(self._import(import_id), "shards"))
+
+    def running(self) -> tuple[str, ...]:
+        """Every registered import that is not yet published."""
+        with _translated():
+            return tuple(sorted(self._redis.smembers(f"{self._prefix}:imports")))
+
+    def forget(self, import_id: str) -> None:
+        """Drop an import's state: it is published, the store knows all."""
+        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.srem(f"{self._prefix}:imports", import_id)
+            pipe.delete(
+                self._import(import_id), self._open(import_id), self._committed(import_id)
+            )
+            pipe.execute()
+
+    def progress(self, import_id: str) -> Progress | None:
+        """Counts of committed and open shards together; ``None`` if Redis knows nothing."""
+        with _translated():
+            fields = self._redis.hgetall(self._import(import_id))
+            if "shards" not in fields:
+                return None
+            parts = self._redis.smembers(self._open(import_id))
+            with self._redis.pipeline(transaction=False) as pipe:
+                for part in parts:
+                    pipe.hgetall(self._shard(import_id, int(part)))
+                shards = pipe.execute()
+            committed = int(self._redis.hlen(self._committed(import_id)))
+        tallies = [fields, *(shard for shard in shards if shard)]
+        return Progress(
+            counts=_counts(tallies, expected=int(fields["renders"])),
+            micro_usd=sum(int(tally.get("micro", 0)) for tally in tallies),
+            doubtful_micro_usd=int(fields.get("doubtful_micro", 0)),
+            committed=committed,
+            open_parts=len(parts),
+        )
+
+    def intent(self, import_id: str) -> str | None:
+        """The cached intent of ``control.json``: run, pause or cancel; ``None`` if not cached."""
+        with _translated():
+            found = self._redis.hget(self._import(import_id), "intent")
+        return None if found is None else str(found)
+
+    def cache_intent(self, import_id: str, intent: str) -> None:
+        """Remember what ``control.json`` says; only of an import that is registered."""
+        with _translated():
+            if self._redis.hexists(self._import(import_id), "shards"):
+                self._redis.hset(self._import(import_id), "intent", intent)
+
+    def add_spent(self, import_id: str, micro_usd: int) -> None:
+        """Book money that a call of this import cost, settled or not."""
+        with _translated():
+            self._redis.hincrby(self._import(import_id), "spent_micro", micro_usd)
+
+    def spent(self, import_id: str) -> int:
+        """Micro-dollars that this import's calls cost so far, doubtful ones included."""
+        with _translated():
+            found = self._redis.hmget(
+                self._import(import_id), ["spent_micro", "doubtful_micro"]
+            )
+        return sum(int(amount or 0) for amount in found)
+
+    def add_doubtful(self, import_id: str, micro_usd: int) -> None:
+        """Book a call that was never answered."""
+        with _translated():
+            self._redis.hincrby(self._import(import_id), "doubtful_micro", micro_usd)
+
+    # -- the feeder --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
+        """Be the import's one feeder, if nobody else is; yields whether we are."""
+        key = self._import(import_id)
+        with _translated():
+            ours = bool(self._run(_TAKE_FEEDER, [key], [token, int(ttl_s * 1000)]))
+        try:
+            yield ours
+        finally:
+            if ours:
+                with _translated():
+                    self._run(_DROP_FEEDER, [key], [token])
+
+    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool:
+        """Give a shard state, unless it has some or is committed; only the feeder may."""
+        with _translated():
+            done = self._run(
+                _OPEN_SHARD,
+                [
+                    self._import(import_id),
+                    self._open(import_id),
+                    self._shard(import_id, part),
+                    self._committed(import_id),
+                ],
+                [token, part, slots],
+            )
+        return int(done) == 1
+
+    def open_parts(self, import_id: str) -> tuple[int, ...]:
+        """Shards that have state."""
+        with _translated():
+            return tuple(sorted(int(part) for part in self._redis.smembers(self._open(import_id))))
+
+    def open_slots(self, import_id: str, part: int) -> tuple[int, ...]:
+        """Slots of a shard that are not settled."""
+        with _translated():
+            status = self._redis.hget(self._shard(import_id, part), "status") or ""
+        return tuple(at for at, letter in enumerate(status) if letter == OPEN)
+
+    # -- shards ------------------------------------------------------------------------------
+
+    def is_open(self, import_id: str, part: int, slot: int) -> bool:
+        """Whether a slot still waits for its outcome."""
+        with _translated():
+            status = self._redis.hget(self._shard(import_id, part), "status") or ""
+        return slot < len(status) and status[slot] == OPEN
+
+    def settle(self, line: ResultLine, *, part: int, slot: int) -> Settled:
+        """Write a slot's outcome; the first one stands."""
+        with _translated():
+            changed, left = self._run(
+                _SETTLE,
+                [self._shard(line.import_id, part), self._outcomes(line.import_id, part)],
+                [slot, LETTERS[line.status], line.cost_usd.micro, line.model_dump_json()],
+            )
+        return Settled(changed=int(changed) == 1, left=int(left))
+
+    def left(self, import_id: str, part: int) -> int:
+        """Open renders of a shard; -1 if it has no state."""
+        with _translated():
+            left = self._redis.hget(self._shard(import_id, part), "left")
+        return -1 if left is None else int(left)
+
+    def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]:
+        """Every outcome of a shard, by slot index."""
+        with _translated():
+            found = self._redis.hgetall(self._outcomes(import_id, part))
+        return {int(at): ResultLine.from_json(line) for at, line in found.items()}
+
+    def commit(self, import_id: str, committed: ManifestPart) -> bool:
+        """Mark a shard committed, add its counts, drop its state; once."""
+        counts = committed.counts
+        tally: list[str | int] = ["micro", committed.cost_usd.micro]
+        for status, letter in LETTERS.items():
+            tally += [f"n:{letter}", getattr(counts, status.value)]
+        with _translated():
+            done = self._run(
+                _COMMIT,
+                [
+                    self._import(import_id),
+                    self._open(import_id),
+                    self._committed(import_id),
+                    self._shard(import_id, committed.part),
+                    self._outcomes(import_id, committed.part),
+                ],
+                [committed.part, committed.model_dump_json(), *tally],
+            )
+        return int(done) == 1
+
+    def committed(self, import_id: str) -> dict[int, ManifestPart]:
+        """Committed shards."""
+        with _translated():
+            found = self._redis.hgetall(self._committed(import_id))
+        return {int(part): ManifestPart.from_json(line) for part, line in found.items()}
+
+    # -- leases ------------------------------------------------------------------------------
+
+    def acquire_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        """Become the render's one buyer, if there is none."""
+        with _translated():
+            key = self._lease(render_id)
+            return bool(self._redis.set(key, token, nx=True, px=int(ttl_s * 1000)))
+
+    def renew_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        """Stay the buyer; ``False`` says that we are not any more."""
+        with _translated():
+            return bool(self._run(_RENEW, [self._lease(render_id)], [token, int(ttl_s * 1000)]))
+
+    def release_lease(self, render_id: str, token: str) -> None:
+        """Stop being the buyer."""
+        with _translated():
+            self._run(_RELEASE, [self._lease(render_id)], [token])
+
+    # -- names -------------------------------------------------------------------------------
+
+    def _import(self, import_id: str) -> str:
+        return f"{self._prefix}:import:{import_id}"
+
+    def _open(self, import_id: str) -> str:
+        return f"{self._prefix}:open:{import_id}"
+
+    def _committed(self, import_id: str) -> str:
+        return f"{self._prefix}:committed:{import_id}"
+
+    def _shard(self, import_id: str, part: int) -> str:
+        return f"{self._prefix}:shard:{import_id}:{part}"
+
+    def _outcomes(self, import_id: str, part: int) -> str:
+        return f"{self._prefix}:outcomes:{import_id}:{part}"
+
+    def _lease(self, render_id: str) -> str:
+        return f"{self._prefix}:lease:{render_id}"
+
+    def _run(self, script: str, keys: list[str], args: list[Any]) -> Any:
+        if script not in self._scripts:
+            self._scripts[script] = self._redis.register_script(script)
+        return self._scripts[script](keys=keys, args=args)
+
+
+def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
+    """A client with time-outs of its own (redis-py's default would retry for a minute)."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=5.0,
+        health_check_interval=30,
+    )
+
+
+def check(client: redis.Redis) -> None:
+    """Reach Redis once.
+
+    Raises:
+        StateUnavailable: it can't be reached, or refuses us.
+    """
+    with _translated():
+        client.ping()
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as exc:
+        msg = f"Redis: {exc}"
+        raise StateUnavailable(msg) from exc
+
+
+def _counts(tallies: list[Mapping[str, Any]], *, expected: int) -> RenderCounts:
+    by_status = {
+        status.value: sum(int(tally.get(f"n:{letter}", 0)) for tally in tallies)
+        for status, letter in LETTERS.items()
+    }
+    return RenderCounts(
+        expected=expected, open=max(0, expected - sum(by_status.values())), **by_status
+    )
