@@ -1,0 +1,282 @@
+"""How is a worker put together?
+
+The composition root: settings, clients, desk, Celery tasks. ``celery -A worker worker`` finds the
+app through ``worker.celery``. Clients are made after the fork, on first use.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from celery import signals
+
+from catalog import queue
+from catalog.epoch import ensure_epoch
+from catalog.models import load_models
+from catalog.queue import Queue
+from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need, read_settings
+from catalog.state import State, StateUnavailable, check, open_redis
+from catalog.store.opening import StoreUrlError, identify, open_store, probe
+from catalog.store.port import Store, StoreError
+from worker import tasks
+from worker.calls import Calls
+from worker.feeder import reconcile, recover_all
+from worker.fetch.fetcher import Fetcher, FetchLimits
+from worker.imaging.adapter import PillowImaging
+from worker.imaging.normalise import ReferenceLimits
+from worker.leases import LeaseKeeper
+from worker.ledger import StoreLedger
+from worker.logs import configure_logs
+from worker.ports import Desk, Limits
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from catalog.store.s3 import S3Options
+    from worker.model import ImageModel
+
+log = structlog.get_logger(__name__)
+
+
+def make_celery(settings: Settings | None = None) -> Celery:
+    """The worker's Celery app with all tasks; opens no connection.
+
+    Raises:
+        SettingsError: a setting is missing or can't be right.
+    """
+    settings = settings or read_settings()
+    redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
+    need(settings.store, "SKUSCENE_STORE", STORE_WAYS)
+    app = queue.connect(settings, redis_url)
+    process = Process(settings, app)
+    tasks.register(app, process.desk)
+    _connect_signals(app, process)
+    return app
+
+
+class Process:
+    """The clients of one worker process, made on first use and after every fork."""
+
+    def __init__(self, settings: Settings, app: Celery) -> None:
+        self._settings = settings
+        self._app = app
+        self._made: Desk | None = None
+        self._state: State
+        self._guard = threading.Lock()
+        self._closing: list[Any] = []
+        self._stopped = threading.Event()
+
+    def desk(self) -> Desk:
+        """The process's desk."""
+        with self._guard:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def check(self) -> None:
+        """Reach Redis and the store, and try the store's conditional writes.
+
+        Raises:
+            StateUnavailable, StoreError: one of them can't be used.
+        """
+        settings = self._settings
+        check(open_redis(str(settings.redis_url)))
+        store = open_store(str(settings.store), store_options(settings))
+        identify(store)
+        probe(store)
+
+    def recover(self) -> None:
+        """Notice that Redis is new or was emptied, and rebuild from the store what it knew."""
+        desk = self.desk()
+        ensure_epoch(self._state, desk.store, model_deadline_s=self._settings.model_deadline_s)
+        if self._state.claim_recovery():
+            log.info("epoch_begun", recovered=recover_all(desk))
+
+    def look_after_imports(self) -> None:
+        """Start the thread that reconciles running imports; for control workers."""
+        threading.Thread(target=self._reconcile, name="reconciler", daemon=True).start()
+
+    def close(self) -> None:
+        """Write what waits and close connections; for the end of the process."""
+        self._stopped.set()
+        for client in self._closing:
+            client.close()
+
+    def _make(self) -> Desk:
+        settings = self._settings
+        store = open_store(str(settings.store), store_options(settings))
+        store_id = identify(store)
+        state = self._state = State(open_redis(str(settings.redis_url)), store_id)
+        worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        leases = LeaseKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
+        ledger = StoreLedger(store, worker=worker, flush_s=settings.ledger_flush_s)
+        model = LazyModel(settings)
+        self._closing += [leases, ledger, model]
+        return Desk(
+            store=store,
+            store_id=store_id,
+            state=state,
+            queue=Queue(self._app),
+            leases=leases,
+            ledger=ledger,
+            fetch=_fetcher(settings).fetch,
+            imaging=_imaging(settings),
+            ask=model.ask,
+            models=load_models(),
+            platform=settings.platform,
+            limits=limits(settings),
+            worker=worker,
+            public_base_url=settings.public_base_url,
+            clock=lambda: datetime.now(UTC),
+            sleep=time.sleep,
+            chance=random.random,
+        )
+
+    def _reconcile(self) -> None:
+        idle_before = False
+        while True:
+            try:
+                desk = self.desk()
+                self.recover()
+                idle = self._is_idle()
+                reconcile(desk, idle=idle and idle_before)
+                idle_before = idle
+            except Exception as exc:  # noqa: BLE001  an outage must not end the watch
+                log.warning("reconcile_failed", error=str(exc))
+            if self._stopped.wait(self._settings.reconcile_every_s):
+                return
+
+    def _is_idle(self) -> bool:
+        waiting = sum(Queue(self._app).depths().values())
+        with self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            unacked = int(channel.client.hlen(channel.unacked_key))
+        return waiting + unacked == 0
+
+
+class LazyModel:
+    """The image models, made when the first picture is bought: the SDK takes a second to load."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._calls: dict[str, Calls] = {}
+        self._guard = threading.Lock()
+
+    def ask(self, request: Any) -> Any:
+        """Buy one picture from the model that the request names."""
+        kind = "preview" if load_models().is_preview(request.model_id) else "gemini"
+        with self._guard:
+            if kind not in self._calls:
+                self._calls[kind] = Calls(_model(kind, self._settings))
+        return self._calls[kind].ask(request)
+
+    def close(self) -> None:
+        """Close every model."""
+        for calls in self._calls.values():
+            calls.close()
+
+
+def _model(kind: str, settings: Settings) -> ImageModel:
+    if kind == "preview":
+        from worker.preview.model import PreviewModel  # noqa: PLC0415  only what is used
+
+        return PreviewModel()
+    from worker.gemini.model import GeminiModel  # noqa: PLC0415
+    from worker.gemini.settings import GeminiSettings  # noqa: PLC0415
+
+    return GeminiModel(
+        GeminiSettings(
+            platform="vertex" if settings.use_vertex else "developer",
+            api_key=settings.gemini_api_key,
+            base_url=settings.vertex_base_url if settings.use_vertex else settings.gemini_base_url,
+            project=settings.google_cloud_project,
+            location=settings.google_cloud_location,
+            max_connections=max(512, settings.generate_concurrency),
+        )
+    )
+
+
+def store_options(settings: Settings) -> S3Options | None:
+    """What every object of an S3 store carries."""
+    if not str(settings.store).startswith("s3:"):
+        return None
+    from catalog.store.s3 import S3Options  # noqa: PLC0415
+
+    return S3Options(
+        cache_control=settings.store_cache_control,
+        sse=settings.store_sse,
+        sse_kms_key_id=settings.store_sse_kms_key_id,
+        connections=settings.generate_concurrency + 16,
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """The numbers that the stages obey."""
+    return Limits(
+        window=settings.window,
+        max_attempts=settings.max_attempts,
+        max_doubtful=settings.max_doubtful,
+        retry_backoff_s=settings.retry_backoff_s,
+        retry_backoff_max_s=settings.retry_backoff_max_s,
+        model_deadline_s=settings.model_deadline_s,
+        put_deadline_s=settings.put_deadline_s,
+        lease_s=settings.lease_s,
+        source_max_age_s=settings.source_max_age_s,
+        refusal_max_age_s=settings.refusal_max_age_days * 86_400,
+    )
+
+
+def _fetcher(settings: Settings) -> Fetcher:
+    return Fetcher(
+        limits=FetchLimits(
+            max_bytes=settings.fetch_max_bytes, deadline_s=settings.fetch_deadline_s
+        ),
+        allow=settings.fetch_allow,
+    )
+
+
+def _imaging(settings: Settings) -> PillowImaging:
+    return PillowImaging(
+        reference_limits=ReferenceLimits(
+            max_pixels=settings.reference_max_pixels,
+            max_long_edge_px=settings.reference_max_edge_px,
+            min_short_edge_px=settings.reference_min_edge_px,
+        )
+    )
+
+
+def _connect_signals(app: Celery, process: Process) -> None:
+    @signals.setup_logging.connect(weak=False)
+    def _logs(**_: object) -> None:
+        configure_logs()
+
+    @signals.worker_init.connect(weak=False)
+    def _check(**_: object) -> None:
+        try:
+            process.check()
+        except (StateUnavailable, StoreError, StoreUrlError, SettingsError) as exc:
+            raise SystemExit(_refusal(exc)) from exc
+
+    @signals.worker_ready.connect(weak=False)
+    def _ready(sender: Any = None, **_: object) -> None:
+        consumed = {one.name for one in sender.task_consumer.queues} if sender else set()
+        if "control" in consumed:
+            process.look_after_imports()
+        log.info("worker_ready", queues=sorted(consumed), store=str(process._settings.store))  # noqa: SLF001
+
+    @signals.worker_process_shutdown.connect(weak=False)
+    @signals.worker_shutdown.connect(weak=False)
+    def _close(**_: object) -> None:
+        process.close()
+
+
+def _refusal(exc: Exception) -> str:
+    return f"skuscene worker: {exc}"

@@ -1,0 +1,67 @@
+"""How do many waiting tasks share one event loop?
+
+A task's thread hands its call to the process's loop and waits; hundreds of open calls then cost a
+sleeping thread each (about 50 KB) instead of a copy of every answer (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from typing import TYPE_CHECKING
+
+from worker.errors import OutcomeUnknown
+
+if TYPE_CHECKING:
+    from worker.model import Answer, ImageModel, TakeRequest
+
+_SLACK_S = 15.0
+
+
+class Calls:
+    """The process's event loop and the model that is called on it; made after the fork."""
+
+    def __init__(self, model: ImageModel) -> None:
+        self._model = model
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="calls", daemon=True)
+        self._thread.start()
+
+    def ask(self, request: TakeRequest) -> Answer:
+        """Buy one picture; blocks until the answer is whole or the deadline is over.
+
+        The deadline is the loop's own: Celery's thread pool drops time limits.
+
+        Raises:
+            RenderError: as :meth:`ImageModel.render`.
+        """
+        future = asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop)
+        try:
+            # The slack lets the loop's own deadline speak first; this one is a seat belt.
+            return future.result(request.deadline_s + _SLACK_S)
+        except concurrent.futures.TimeoutError as exc:
+            future.cancel()
+            raise _late(request) from exc
+
+    async def _bounded(self, request: TakeRequest) -> Answer:
+        try:
+            async with asyncio.timeout(request.deadline_s):
+                return await self._model.render(request)
+        except TimeoutError as exc:
+            raise _late(request) from exc
+
+    def close(self) -> None:
+        """Close the model's connections and stop the loop."""
+        if self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._model.aclose(), self._loop).result(5.0)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5.0)
+
+
+def _late(request: TakeRequest) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "outcome_unknown",
+        f"{request.model_id} did not answer within {request.deadline_s:.0f} s "
+        "(SKUSCENE_MODEL_DEADLINE_S); the call may have been billed",
+    )

@@ -1,0 +1,155 @@
+"""Which shards are open, and what is fed again because nobody holds it?
+
+One feeder per import works at a time, under a token in Redis; any control worker can be it. Whole
+shards are opened while fewer than ``window`` renders are open.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from catalog import claims, keys
+from catalog.epoch import unpublished
+from catalog.claims import ImportClaim, ProductClaim, ShardClaim
+from catalog.results import Status
+from worker import plans
+from worker.commit import read_part
+from worker.settling import line_of, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from catalog.imports import Import
+    from worker.ports import Desk
+
+_FEEDER_TTL_S = 60.0
+
+
+def feed(desk: Desk, claim: ImportClaim) -> None:
+    """Open as many shards as the window allows and enqueue their products.
+
+    A cancelled import's open renders end ``cancelled``. May be repeated at any time.
+    """
+    imported = plans.read_import(desk.store, claim.import_id)
+    _recover(desk, imported)
+    wanted = plans.intent(desk, claim.import_id)
+    token = uuid.uuid4().hex
+    with desk.state.feeder(claim.import_id, token, ttl_s=_FEEDER_TTL_S) as ours:
+        if not ours:
+            return
+        if wanted == "cancel":
+            _cancel(desk, imported, token)
+        elif wanted == "run":
+            if claim.refeed:
+                _feed_again(desk, imported)
+            _open_shards(desk, imported, token)
+    _nudge(desk, imported)
+
+
+def _recover(desk: Desk, imported: Import) -> None:
+    """Make an import known that Redis has forgotten (or never heard of): the store knows all."""
+    if desk.state.is_registered(imported.import_id):
+        return
+    if desk.store.has(keys.manifest(imported.import_id)):
+        return
+    renders = sum(part.renders for part in imported.parts)
+    desk.state.register(imported.import_id, shards=len(imported.parts), renders=renders)
+    for part in imported.parts:
+        committed = read_part(desk.store, imported.import_id, part.part)
+        if committed is not None:
+            desk.state.commit(imported.import_id, committed)
+
+
+def _open_shards(desk: Desk, imported: Import, token: str) -> None:
+    progress = desk.state.progress(imported.import_id)
+    if progress is None:
+        return
+    begun = {*desk.state.open_parts(imported.import_id), *desk.state.committed(imported.import_id)}
+    not_begun = sum(part.renders for part in imported.parts if part.part not in begun)
+    waiting = progress.counts.open - not_begun
+    for part in imported.parts:
+        if waiting >= desk.limits.window:
+            return
+        if part.part in begun:
+            continue
+        if desk.state.open_shard(imported.import_id, token, part=part.part, slots=part.renders):
+            _enqueue_products(desk, imported, part.part)
+        waiting += part.renders
+
+
+def _enqueue_products(
+    desk: Desk, imported: Import, part: int, only: Collection[int] | None = None
+) -> None:
+    """Enqueue a shard's products; with ``only``, those that have one of these slots."""
+    for at, product in enumerate(plans.read_shard(desk.store, imported.import_id, part)):
+        if only is not None and only.isdisjoint(slot.index for slot in product.slots):
+            continue
+        desk.queue.enqueue(
+            claims.PREPARE,
+            ProductClaim(
+                store=desk.store_id, import_id=imported.import_id, part=part, product=at
+            ),
+        )
+
+
+def _feed_again(desk: Desk, imported: Import) -> None:
+    for part in desk.state.open_parts(imported.import_id):
+        slots = set(desk.state.open_slots(imported.import_id, part))
+        if slots:
+            _enqueue_products(desk, imported, part, only=slots)
+
+
+def _cancel(desk: Desk, imported: Import, token: str) -> None:
+    committed = desk.state.committed(imported.import_id)
+    for part in imported.parts:
+        if part.part in committed:
+            continue
+        desk.state.open_shard(imported.import_id, token, part=part.part, slots=part.renders)
+        still = set(desk.state.open_slots(imported.import_id, part.part))
+        for product in plans.read_shard(desk.store, imported.import_id, part.part):
+            for slot in product.slots:
+                if slot.index in still:
+                    line = line_of(imported.import_id, product, slot, Status.CANCELLED)
+                    settle(
+                        desk,
+                        line.changed(reason="import.cancelled"),
+                        part=part.part,
+                        slot=slot.index,
+                    )
+
+
+def _nudge(desk: Desk, imported: Import) -> None:
+    """Finish what stopped between two steps: a settled shard uncommitted, all committed unpublished."""
+    if not desk.state.is_registered(imported.import_id):
+        return
+    for part in desk.state.open_parts(imported.import_id):
+        if desk.state.left(imported.import_id, part) == 0:
+            claim = ShardClaim(store=desk.store_id, import_id=imported.import_id, part=part)
+            desk.queue.enqueue(claims.COMMIT, claim)
+    if len(desk.state.committed(imported.import_id)) == len(imported.parts):
+        publish = ImportClaim(store=desk.store_id, import_id=imported.import_id)
+        desk.queue.enqueue(claims.PUBLISH, publish)
+
+
+def reconcile(desk: Desk, *, idle: bool) -> None:
+    """Look after every running import: feed, commit and publish what stands still.
+
+    ``idle`` says that no message is waiting or being worked on, twice in a row: then every open
+    render is held by nobody and is fed again. Feeding one again that is held after all costs
+    nothing: it finds the record, the master or the lease.
+    """
+    for import_id in desk.state.running():
+        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=idle))
+
+
+def recover_all(desk: Desk) -> int:
+    """Make every unpublished import of the store known again; returns how many.
+
+    For a Redis that was emptied: reads one listing of ``imports/``.
+    """
+    found = 0
+    for import_id in unpublished(desk.store):
+        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=True))
+        found += 1
+    return found

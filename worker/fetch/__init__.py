@@ -1,0 +1,1 @@
+"""The one safe door to foreign hosts: :class:`worker.fetch.fetcher.Fetcher`."""

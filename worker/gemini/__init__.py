@@ -1,0 +1,1 @@
+"""Gemini's image models, through Google's own SDK."""

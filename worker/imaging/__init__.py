@@ -1,0 +1,1 @@
+"""Pictures as pure code: bytes in, bytes and facts out."""

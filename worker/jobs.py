@@ -1,0 +1,174 @@
+"""What happens to a claim: done, again later, parked, or the render's end?
+
+The one place that decides what follows from an error, and the one place that logs it. A claim is
+never dropped: it is worked, enqueued again, settled with a reason, or parked as it came.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+import uuid
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from catalog import keys
+from catalog.claims import Claim, ProductClaim, RenderClaim
+from catalog.queue import QueueUnavailable
+from catalog.results import Status
+from catalog.state import StateUnavailable
+from catalog.store.port import StoreRefuses, StoreUnavailable
+from worker import plans
+from worker.errors import (
+    LaneStopped,
+    NoPicture,
+    OutcomeUnknown,
+    PromptBlocked,
+    Refused,
+    RenderError,
+    Snooze,
+    TryLater,
+)
+from worker.settling import line_of, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from worker.ports import Desk, Limits
+
+log = structlog.get_logger(__name__)
+C = TypeVar("C", bound=Claim)
+
+JSON = "application/json"
+_OUTAGE_S = 5.0
+
+
+class Outage(Exception):  # noqa: N818  it is a state of the world, not a fault of the claim
+    """Redis or the store is away: the message must stay where it is."""
+
+
+def run(
+    task: str, payload: object, shape: type[C], work: Callable[[Desk, C], None], desk: Desk
+) -> None:
+    """Work one claim to its end, or see that it comes back.
+
+    Raises:
+        Outage: nothing can be done with it now; the broker must keep it.
+    """
+    claim = _parsed(task, payload, shape, desk)
+    if claim is None:
+        return
+    with structlog.contextvars.bound_contextvars(
+        task=task, import_id=claim.import_id, part=getattr(claim, "part", None)
+    ):
+        try:
+            _worked(task, claim, work, desk)
+        except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses) as exc:
+            log.warning("service_away", error=str(exc))
+            raise Outage(str(exc)) from exc
+
+
+def _parsed(task: str, payload: object, shape: type[C], desk: Desk) -> C | None:
+    try:
+        claim = shape.model_validate_json(json.dumps(payload))
+    except (ValidationError, TypeError, ValueError) as exc:
+        _park(desk, task, payload, f"it can't be read: {exc}")
+        return None
+    if claim.store != desk.store_id:
+        _park(desk, task, payload, f"it speaks of store {claim.store}; this is {desk.store_id}")
+        return None
+    return claim
+
+
+def _park(desk: Desk, task: str, payload: object, why: str) -> None:
+    parked = {
+        "schema": "skuscene.parked/1",
+        "task": task,
+        "payload": payload,
+        "why": why[:2_000],
+        "at": desk.clock().isoformat(),
+        "worker": desk.worker,
+    }
+    name = uuid.uuid4().hex
+    desk.store.create(
+        keys.parked(task, name), json.dumps(parked, default=str).encode(), media_type=JSON
+    )
+    log.error("message_parked", task=task, why=why)
+
+
+def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
+    try:
+        work(desk, claim)
+    except Snooze as exc:
+        desk.queue.enqueue(task, claim, countdown_s=exc.retry_after_s)
+    except (TryLater, NoPicture, OutcomeUnknown) as exc:
+        _again_or_end(task, claim, exc, desk)
+    except LaneStopped as exc:
+        plans.pause(desk, claim.import_id, reason=exc.reason, message=exc.message)
+        log.error("import_paused", reason=exc.reason, message=exc.message)
+    except PromptBlocked as exc:
+        _end(claim, Status.BLOCKED, exc.reason, f"{exc.finish_reason}: {exc.message}", desk)
+    except Refused as exc:
+        _end(claim, Status.FAILED, exc.reason, exc.message, desk)
+    except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+        raise
+    except Exception as exc:  # noqa: BLE001  our own bugs end the render, with their traceback
+        log.exception("render_broke")
+        _end(claim, Status.FAILED, "internal", _trace(exc), desk)
+
+
+def _trace(exc: Exception) -> str:
+    where = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{type(exc).__name__}: {exc} ({where.name}, line {where.lineno})"[:1_000]
+
+
+def _again_or_end(task: str, claim: C, exc: RenderError, desk: Desk) -> None:
+    doubtful = isinstance(exc, OutcomeUnknown)
+    if isinstance(claim, RenderClaim) and doubtful:
+        if claim.doubtful + 1 >= desk.limits.max_doubtful:
+            _end(claim, Status.FAILED, exc.reason, exc.message, desk)
+            return
+        claim = claim.changed(doubtful=claim.doubtful + 1)
+    attempt = getattr(claim, "attempt", None)
+    if attempt is None:  # a control claim: no render to end, its work is repeated by the reconciler
+        desk.queue.enqueue(task, claim, countdown_s=desk.limits.retry_backoff_s)
+        return
+    if not doubtful and attempt >= desk.limits.max_attempts:
+        _end(claim, Status.FAILED, exc.reason, exc.message, desk)
+        return
+    delay_s = backoff_s(attempt, getattr(exc, "retry_after_s", None), desk.limits, desk.chance())
+    log.warning("will_try_again", reason=exc.reason, attempt=attempt, countdown_s=delay_s)
+    desk.queue.enqueue(task, claim.changed(attempt=attempt + 1), countdown_s=delay_s)
+
+
+def backoff_s(attempt: int, retry_after_s: float | None, limits: Limits, chance: float) -> float:
+    """Seconds until the next attempt: what we were told, else doubling with full jitter.
+
+    Never longer than ``retry_backoff_max_s``: a longer countdown would outlive the visibility
+    time-out and be delivered twice.
+    """
+    if retry_after_s is not None:
+        return min(retry_after_s, limits.retry_backoff_max_s)
+    ceiling = min(limits.retry_backoff_s * 2 ** (attempt - 1), limits.retry_backoff_max_s)
+    return ceiling * chance
+
+
+def _end(claim: Claim, status: Status, reason: str, message: str, desk: Desk) -> None:
+    """Settle what the claim speaks of: one render, or all open renders of a product."""
+    log.warning("render_ended", status=status.value, reason=reason, message=message)
+    if not isinstance(claim, ProductClaim):
+        return
+    product = plans.read_shard(desk.store, claim.import_id, claim.part)[claim.product]
+    still = set(desk.state.open_slots(claim.import_id, claim.part))
+    for slot in product.slots:
+        if slot.index not in still:
+            continue
+        if isinstance(claim, RenderClaim) and slot.index != claim.slot:
+            continue
+        facts: dict[str, Any] = {"reason": reason, "message": message, "attempts": claim.attempt}
+        if isinstance(claim, RenderClaim):
+            facts["render_id"] = claim.render_id
+        line = line_of(claim.import_id, product, slot, status).changed(**facts)
+        settle(desk, line, part=claim.part, slot=slot.index)

@@ -1,0 +1,77 @@
+"""Who is buying a render right now?
+
+A lease in Redis, renewed by one thread per process while the call is open. A holder that dies stops
+renewing, and the lease ends by itself after ``lease_s``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+import structlog
+
+from catalog.state import State, StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = structlog.get_logger(__name__)
+
+
+class LeaseKeeper:
+    """Holds leases and keeps them alive. One per process, made after the fork."""
+
+    def __init__(self, state: State, *, ttl_s: float, renew_s: float) -> None:
+        self._state = state
+        self._ttl_s = ttl_s
+        self._renew_s = renew_s
+        self._held: dict[str, str] = {}
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def held(self, render_id: str) -> Iterator[bool]:
+        """Be the render's buyer while the block runs; yields whether we are."""
+        token = uuid.uuid4().hex
+        if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):
+            yield False
+            return
+        with self._guard:
+            self._held[render_id] = token
+            self._start()
+        try:
+            yield True
+        finally:
+            with self._guard:
+                self._held.pop(render_id, None)
+            # A lease that can't be given back ends by itself.
+            with contextlib.suppress(StateUnavailable):
+                self._state.release_lease(render_id, token)
+
+    def close(self) -> None:
+        """Stop renewing."""
+        self._stopped.set()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._renew, name="leases", daemon=True)
+            self._thread.start()
+
+    def _renew(self) -> None:
+        while not self._stopped.wait(self._renew_s):
+            with self._guard:
+                held = dict(self._held)
+            for render_id, token in held.items():
+                self._renew_one(render_id, token)
+
+    def _renew_one(self, render_id: str, token: str) -> None:
+        try:
+            if not self._state.renew_lease(render_id, token, ttl_s=self._ttl_s):
+                # Redis was emptied or we were too slow: take it again if nobody has it.
+                self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+        except StateUnavailable as exc:
+            log.warning("lease_not_renewed", render_id=render_id, error=str(exc))

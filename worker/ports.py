@@ -1,0 +1,209 @@
+"""What do the stages need of the world, and how is it handed to them?
+
+The core (prepare, generate, finish, commit, publish, feeder) sees these protocols only, so that it
+runs unchanged on Redis and S3 and on doubles in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from catalog.models import ModelTable
+    from catalog.claims import Claim
+    from catalog.renders import LedgerLine
+    from catalog.results import ManifestPart, ResultLine
+    from catalog.state import Progress, Settled
+    from catalog.store.port import Store
+    from worker.model import Answer, TakeRequest
+
+
+class State(Protocol):
+    """The state of running imports; see :class:`catalog.state.State`."""
+
+    def register(self, import_id: str, *, shards: int, renders: int) -> None: ...
+    def is_registered(self, import_id: str) -> bool: ...
+    def running(self) -> tuple[str, ...]: ...
+    def forget(self, import_id: str) -> None: ...
+    def progress(self, import_id: str) -> Progress | None: ...
+    def intent(self, import_id: str) -> str | None: ...
+    def cache_intent(self, import_id: str, intent: str) -> None: ...
+    def add_spent(self, import_id: str, micro_usd: int) -> None: ...
+    def spent(self, import_id: str) -> int: ...
+    def add_doubtful(self, import_id: str, micro_usd: int) -> None: ...
+    def feeder(
+        self, import_id: str, token: str, *, ttl_s: float
+    ) -> AbstractContextManager[bool]: ...
+    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool: ...
+    def open_parts(self, import_id: str) -> tuple[int, ...]: ...
+    def open_slots(self, import_id: str, part: int) -> tuple[int, ...]: ...
+    def is_open(self, import_id: str, part: int, slot: int) -> bool: ...
+    def settle(self, line: ResultLine, *, part: int, slot: int) -> Settled: ...
+    def left(self, import_id: str, part: int) -> int: ...
+    def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]: ...
+    def commit(self, import_id: str, committed: ManifestPart) -> bool: ...
+    def committed(self, import_id: str) -> dict[int, ManifestPart]: ...
+    def buy_not_before(self) -> float: ...
+
+
+class Queue(Protocol):
+    """Puts claims on the queue; see :class:`catalog.queue.Queue`."""
+
+    def enqueue(self, task: str, claim: Claim, *, countdown_s: float = 0.0) -> None: ...
+
+
+class Leases(Protocol):
+    """One buyer per render."""
+
+    def held(self, render_id: str) -> AbstractContextManager[bool]:
+        """Be the render's buyer while the block runs; yields whether we are."""
+        ...
+
+
+class Ledger(Protocol):
+    """A line per call."""
+
+    def book(self, line: LedgerLine, *, at_once: bool) -> None:
+        """Book a call; with ``at_once`` the line is in the store when this returns."""
+        ...
+
+
+class Download(Protocol):
+    """What a fetch brought; ``content`` is ``None`` when nothing has changed."""
+
+    @property
+    def content(self) -> bytes | None: ...
+    @property
+    def etag(self) -> str | None: ...
+    @property
+    def last_modified(self) -> str | None: ...
+
+
+class Fetch(Protocol):
+    """The safe door to foreign hosts."""
+
+    def __call__(
+        self, url: str, *, etag: str | None = None, last_modified: str | None = None
+    ) -> Download: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalised:
+    """A photo as it will be sent, and its thumbnail."""
+
+    content: bytes
+    media_type: str
+    ext: str
+    sha256: str
+    width_px: int
+    height_px: int
+    thumb: bytes
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What a look at a master found; ``verdict`` is ``pass``, ``review`` or ``fail``."""
+
+    media_type: str
+    width_px: int
+    height_px: int
+    verdict: str
+    rule: str | None
+    scores: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marking:
+    """What every file says of its origin."""
+
+    digital_source_type: str
+    system: str
+    system_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """A delivery file, with facts measured from its bytes."""
+
+    name: str
+    content: bytes
+    media_type: str
+    width_px: int
+    height_px: int
+
+
+class Imaging(Protocol):
+    """Pixels: pure, bytes in and bytes and facts out."""
+
+    def normalise(self, content: bytes) -> Normalised:
+        """Make a photo fit to be sent.
+
+        Raises:
+            ReferenceUnusable: it can't be used.
+        """
+        ...
+
+    def inspect(self, master: bytes, *, asked_width_px: int, asked_height_px: int) -> Inspected:
+        """Look at a master.
+
+        Raises:
+            Refused: it can't be decoded.
+        """
+        ...
+
+    def file_names(self, recipes: Sequence[str]) -> tuple[str, ...]:
+        """The files that recipes make."""
+        ...
+
+    def render(self, master: bytes, names: Sequence[str], marking: Marking) -> Iterator[Rendition]:
+        """Make delivery files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Numbers that the stages obey; see the settings of the same names."""
+
+    window: int
+    max_attempts: int
+    max_doubtful: int
+    retry_backoff_s: float
+    retry_backoff_max_s: float
+    model_deadline_s: float
+    put_deadline_s: float
+    lease_s: float
+    source_max_age_s: float
+    refusal_max_age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Everything a stage may reach for.
+
+    ``ask`` buys one picture and blocks until it is there; ``clock`` tells aware UTC time;
+    ``sleep`` waits; ``chance`` draws from [0, 1).
+    """
+
+    store: Store
+    store_id: str
+    state: State
+    queue: Queue
+    leases: Leases
+    ledger: Ledger
+    fetch: Fetch
+    imaging: Imaging
+    ask: Callable[[TakeRequest], Answer]
+    models: ModelTable
+    platform: str
+    limits: Limits
+    worker: str
+    public_base_url: str | None
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
+    chance: Callable[[], float]

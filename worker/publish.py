@@ -1,0 +1,181 @@
+"""How does a finished import become visible?
+
+Files first (contact sheet, schemas), then the manifest revision (created once), then
+``manifest.json``, then the catalog's pointer. A reader that sees a manifest can read all it names.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+from catalog import keys
+from catalog.money import Usd
+from catalog.results import (
+    CatalogPointer,
+    Costs,
+    Manifest,
+    RenderCounts,
+    ResultLine,
+)
+from catalog.schemas import STORE_SCHEMAS, schema_of
+from catalog.store.port import Conflict, sha256_hex
+from worker import plans
+from worker.errors import TryLater
+from worker.gallery.sheet import build_gallery
+from worker.version import MADE_BY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from catalog.imports import Import
+    from catalog.claims import ImportClaim
+    from catalog.results import ManifestPart
+    from catalog.store.port import Store
+    from worker.ports import Desk
+
+JSON = "application/json"
+_TRIES = 5
+
+
+def publish(desk: Desk, claim: ImportClaim) -> None:
+    """Publish an import whose shards are all committed.
+
+    May be repeated: the first manifest of a revision stands, also when two publish at once.
+
+    Raises:
+        TryLater: shards are missing, or the store does not give back what was written.
+    """
+    imported = plans.read_import(desk.store, claim.import_id)
+    if not desk.state.is_registered(claim.import_id):
+        return  # published before, and forgotten
+    committed = desk.state.committed(claim.import_id)
+    if len(committed) < len(imported.parts):
+        return
+    parts = [committed[part.part] for part in imported.parts]
+    if not desk.store.has(keys.manifest_revision(claim.import_id, 1)):
+        _write_schemas(desk.store)
+        draft = _manifest(desk, imported, parts)
+        _write_gallery(desk, imported, draft)
+        desk.store.create(
+            keys.manifest_revision(claim.import_id, 1), draft.to_json(indent=2), media_type=JSON
+        )
+    manifest, content = _stored(desk.store, claim.import_id)
+    point(desk.store, keys.manifest(claim.import_id), content)
+    if manifest.state == "complete":
+        _point_catalog(desk.store, manifest, content, desk.clock())
+    desk.state.forget(claim.import_id)
+
+
+def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Manifest:
+    progress = desk.state.progress(imported.import_id)
+    cancelled = plans.intent(desk, imported.import_id) == "cancel"
+    return Manifest(
+        import_id=imported.import_id,
+        revision=1,
+        state="cancelled" if cancelled else "complete",
+        catalog=imported.catalog,
+        feed=imported.feed.model_dump(mode="json"),
+        model=imported.model.id,
+        preview=desk.models.resolve(imported.model.id, platform=desk.platform).is_preview,
+        products=imported.counts.products,
+        rows=imported.rows,
+        counts=_sum(parts),
+        cost_usd=Costs(
+            estimated=imported.estimate_usd.standard,
+            spent=Usd(sum(part.cost_usd.micro for part in parts)),
+            doubtful=Usd(progress.doubtful_micro_usd if progress else 0),
+        ),
+        parts=tuple(parts),
+        rejected=imported.rejected,
+        gallery=keys.gallery(imported.import_id),
+        started_at=imported.created_at,
+        published_at=desk.clock(),
+        made_by=MADE_BY,
+    )
+
+
+def _sum(parts: Sequence[ManifestPart]) -> RenderCounts:
+    names = RenderCounts.model_fields
+    return RenderCounts(
+        **{name: sum(getattr(part.counts, name) for part in parts) for name in names}
+    )
+
+
+def _write_gallery(desk: Desk, imported: Import, manifest: Manifest) -> None:
+    lines = result_lines(desk.store, manifest.parts)
+    for file in build_gallery(imported, manifest, lines):
+        key = keys.gallery(imported.import_id, file.name)
+        # A publisher that died half-way leaves the same files, or older ones of the same import.
+        point(desk.store, key, file.content, media_type=file.media_type)
+
+
+def result_lines(store: Store, parts: Sequence[ManifestPart]) -> Iterator[ResultLine]:
+    """Every line of some results parts, checked against the parts' hashes.
+
+    Raises:
+        TryLater: a part is not there or differs.
+    """
+    for part in parts:
+        found = store.read(part.key)
+        if found is None or found.sha256 != part.sha256:
+            raise TryLater("internal", f"{part.key} is missing or differs from its hash")
+        for line in gzip.decompress(found.content).splitlines():
+            yield ResultLine.from_json(line)
+
+
+def _write_schemas(store: Store) -> None:
+    for name in STORE_SCHEMAS:
+        point(store, keys.schema(name), schema_of(name))
+
+
+def _stored(store: Store, import_id: str) -> tuple[Manifest, bytes]:
+    found = store.read(keys.manifest_revision(import_id, 1))
+    if found is None:
+        raise TryLater("internal", f"the manifest of {import_id} is not readable")
+    return Manifest.from_json(found.content), found.content
+
+
+def _point_catalog(store: Store, manifest: Manifest, content: bytes, now: datetime) -> None:
+    key = keys.current(manifest.catalog)
+    found = store.read(key)
+    if found is not None and _is_newer(store, CatalogPointer.from_json(found.content), manifest):
+        return
+    pointer = CatalogPointer(
+        catalog=manifest.catalog,
+        import_id=manifest.import_id,
+        revision=manifest.revision,
+        manifest=keys.manifest_revision(manifest.import_id, manifest.revision),
+        sha256=sha256_hex(content),
+        updated_at=now,
+    )
+    point(store, key, pointer.to_json(indent=2))
+
+
+def _is_newer(store: Store, pointer: CatalogPointer, manifest: Manifest) -> bool:
+    """Whether the pointer's manifest is of a later import: Monday's must not replace Tuesday's."""
+    if pointer.import_id == manifest.import_id:
+        return pointer.revision >= manifest.revision
+    found = store.read(pointer.manifest)
+    return found is not None and Manifest.from_json(found.content).started_at > manifest.started_at
+
+
+def point(store: Store, key: str, content: bytes, *, media_type: str = JSON) -> None:
+    """Make an object hold these bytes, whoever else writes it meanwhile.
+
+    Raises:
+        TryLater: others keep writing it.
+    """
+    for _ in range(_TRIES):
+        found = store.read(key)
+        if found is not None and found.content == content:
+            return
+        try:
+            store.replace(
+                key, content, media_type=media_type, etag=found.etag if found else None
+            )
+        except Conflict:
+            continue
+        return
+    raise TryLater("internal", f"{key} is being written by others")

@@ -1,0 +1,122 @@
+"""The command ``python -m worker.simulator``: how is the simulator started?"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worker.simulator.outcomes import OUTCOMES
+from worker.simulator.script import Director, Latency, ScriptError, ScriptLine, parse_script
+from worker.simulator.server import Service
+from worker.simulator.state import Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXIT_DONE = 0
+EXIT_USAGE = 2
+
+_EPILOG = f"""\
+examples:
+  python -m worker.simulator --port 8090
+  python -m worker.simulator --port 8090 --latency-s 10-40 --rate 503=0.1 --rate cut=0.01
+  python -m worker.simulator --port 0 --books books.jsonl --script script.jsonl
+
+outcomes: {", ".join(OUTCOMES)}
+A running simulator is steered by POST /_sim/script, /_sim/latency and /_sim/reset, and shows
+its books at GET /_sim/books. It sells drawn pictures and costs nothing.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until interrupted or terminated; 2 if it can't start as asked."""
+    arguments = _parser().parse_args(argv)
+    try:
+        setup = _setup(arguments)
+        asyncio.run(_serve(setup))
+    except (ScriptError, OSError) as exc:
+        sys.stderr.write(f"simulator: {exc}\n")
+        return EXIT_USAGE
+    return EXIT_DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skuscene simulator",
+        description="Stand in for the Gemini image API on this machine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", type=int, required=True, help="port to listen on; 0 takes a free one")
+    add("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
+    add("--latency-s", default="0.05", metavar="S|MIN-MAX", help="thinking time, seconds [0.05]")
+    add(
+        "--rate",
+        action="append",
+        default=[],
+        metavar="KIND=SHARE",
+        help="share of calls (0 to 1) that end as KIND; may be given again",
+    )
+    add("--script", type=Path, metavar="FILE", help="what to do with the next calls (JSON Lines)")
+    add("--books", type=Path, metavar="FILE", help="append one line per call; counts on from there")
+    add("--rpm", type=int, metavar="N", help="requests per minute and model, 429 beyond [no limit]")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the rates' dice [0]")
+    add("--quiet", action="store_true", help="no line per call on standard error")
+    return parser
+
+
+def _setup(arguments: argparse.Namespace) -> Setup:
+    rates = dict(_read_rate(text) for text in arguments.rate)
+    Director(rates=rates, seed=0)  # complains about what can't be followed
+    return Setup(
+        host=arguments.host,
+        port=arguments.port,
+        latency=Latency.parse(arguments.latency_s),
+        rates=rates,
+        script=_read_script(arguments.script),
+        books_path=arguments.books,
+        seed=arguments.seed,
+        rpm=arguments.rpm,
+        quiet=arguments.quiet,
+    )
+
+
+def _read_rate(text: str) -> tuple[str, float]:
+    name, _, share = text.partition("=")
+    try:
+        return name, float(share)
+    except ValueError as exc:
+        message = f"rate {text!r}: wanted KIND=SHARE, e.g. 503=0.1"
+        raise ScriptError(message) from exc
+
+
+def _read_script(path: Path | None) -> tuple[ScriptLine, ...]:
+    if path is None:
+        return ()
+    try:
+        return tuple(parse_script(path.read_text(encoding="utf-8")))
+    except ScriptError as exc:
+        message = f"{path}: {exc}"
+        raise ScriptError(message) from exc
+
+
+async def _serve(setup: Setup) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    service = Service(setup)
+    await service.start()
+    sys.stdout.write(f"simulator ready on {service.url}\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    await service.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""What was asked, what was sold, and what became of it?
+
+One line per call, kept in memory as counts and, if a file is given, appended to it as JSON
+Lines before the caller can have read its answer whole. A simulator started again on the same file
+counts on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+from pydantic import BaseModel, ConfigDict
+
+from worker.simulator.connection import Fate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Tokens(BaseModel):
+    """What ``usageMetadata`` said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt: int = 0
+    candidates: int = 0
+    thoughts: int = 0
+
+
+class CallLine(BaseModel):
+    """One call; ``request`` and ``prompt`` are empty when it was refused before it was read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event: Literal["call"] = "call"
+    at: str
+    model: str
+    request: str = ""
+    prompt: str = ""
+    outcome: str
+    status: int
+    sold: bool = False
+    fate: Fate
+    run_s: float
+    tokens: Tokens = Tokens()
+
+
+class BooksPage(TypedDict):
+    """The books as ``GET /_sim/books`` answers them."""
+
+    calls: int
+    sold: int
+    delivered: int
+    cut: int
+    hung: int
+    client_gone: int
+    by_outcome: dict[str, int]
+    sold_by_request: dict[str, int]
+    sold_by_prompt: dict[str, int]
+    doubles: int
+    tokens: dict[str, int]
+    open: int
+    peak_open: int
+
+
+_RESET: Final = {"event": "reset"}
+
+
+class Books:
+    """Counts every call; belongs to one event loop."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._open = 0
+        self._peak_open = 0
+        self._forget()
+        self._file = None
+        if path:
+            torn = self._read(path)
+            self._file = path.open("a", encoding="utf-8")
+            self._file.write("\n" if torn else "")
+
+    def open_call(self) -> None:
+        """A call has come in."""
+        self._open += 1
+        self._peak_open = max(self._peak_open, self._open)
+
+    def settle(self, line: CallLine) -> None:
+        """That call is over: book it."""
+        self._open -= 1
+        self._write(line.model_dump(mode="json"))
+        self._count(line)
+
+    def reset(self) -> None:
+        """Begin with empty counts; the file keeps its lines and a mark."""
+        self._write(_RESET)
+        self._forget()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        if self._file:
+            self._file.close()
+
+    def page(self) -> BooksPage:
+        """The counts as they stand."""
+        return BooksPage(
+            calls=self._calls,
+            sold=sum(self._sold_by_request.values()),
+            delivered=self._fates["delivered"],
+            cut=self._fates["cut"],
+            hung=self._fates["hung"],
+            client_gone=self._fates["client_gone"],
+            by_outcome=dict(sorted(self._by_outcome.items())),
+            sold_by_request=dict(self._sold_by_request),
+            sold_by_prompt=dict(self._sold_by_prompt),
+            doubles=sum(1 for times in self._sold_by_request.values() if times > 1),
+            tokens={name: self._tokens[name] for name in Tokens.model_fields},
+            open=self._open,
+            peak_open=self._peak_open,
+        )
+
+    def _forget(self) -> None:
+        self._calls = 0
+        self._peak_open = self._open
+        self._fates: Counter[str] = Counter()
+        self._by_outcome: Counter[str] = Counter()
+        self._sold_by_request: Counter[str] = Counter()
+        self._sold_by_prompt: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
+
+    def _count(self, line: CallLine) -> None:
+        self._calls += 1
+        self._by_outcome[line.outcome] += 1
+        self._tokens.update(line.tokens.model_dump())
+        # Delivered counts pictures; whoever left or hung without one is counted all the same.
+        if line.sold or line.fate is not Fate.DELIVERED:
+            self._fates[line.fate] += 1
+        if line.sold:
+            self._sold_by_request[line.request] += 1
+            self._sold_by_prompt[line.prompt] += 1
+
+    def _read(self, path: Path) -> bool:
+        """Count what stands there; whether a kill has torn its last line."""
+        if not path.exists():
+            return False
+        text = path.read_text(encoding="utf-8")
+        for line in text.split("\n"):
+            self._replay(line)
+        return bool(text) and not text.endswith("\n")
+
+    def _replay(self, text: str) -> None:
+        try:
+            line = json.loads(text)
+        except ValueError:  # empty, or torn by a kill
+            return
+        if line == _RESET:
+            self._forget()
+        else:
+            self._count(CallLine.model_validate(line))
+
+    def _write(self, line: dict[str, Any]) -> None:
+        if self._file:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()

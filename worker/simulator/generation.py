@@ -1,0 +1,147 @@
+"""How is one generateContent call answered?
+
+1. credentials, model and body are checked as the API documents it: a refusal costs no time
+2. the quota lets it in, or answers 429
+3. the script or the rates choose an outcome
+4. the model thinks: the latency passes (not for refusals)
+5. the answer is written as its outcome says, and the call is booked with its fate
+
+A picture is sold as soon as the model has drawn it, whether or not its buyer waited for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from worker.simulator import refusals
+from worker.simulator.answers import build_answer, count_tokens
+from worker.simulator.books import CallLine, Tokens
+from worker.simulator.connection import Delivery, Fate, Reply
+from worker.simulator.credentials import check_credentials
+from worker.simulator.models import MODELS
+from worker.simulator.outcomes import OUTCOMES
+from worker.simulator.refusals import Refusal
+from worker.simulator.wire import Call, parse_call
+
+if TYPE_CHECKING:
+    from worker.simulator.connection import Request
+    from worker.simulator.outcomes import Outcome
+    from worker.simulator.routes import Route
+    from worker.simulator.script import ScriptLine
+    from worker.simulator.state import State
+
+
+async def answer_generation(state: State, request: Request, route: Route) -> Reply:
+    """Answer one call; the reply books it once it is delivered."""
+    state.books.open_call()
+    entry = _Entry(state, route.model)
+    try:
+        call = _admit(state, request, route)
+        entry.call = call
+        return await _answer(state, call, entry)
+    except Refusal as refusal:
+        return entry.refuse(refusal)
+
+
+def _admit(state: State, request: Request, route: Route) -> Call:
+    check_credentials(request, route.platform)
+    model = MODELS.get(route.model)
+    if model is None:
+        raise refusals.model_not_found(route.model)
+    call = parse_call(request.body, model, route.platform)
+    state.quota.take(model.name)
+    return call
+
+
+async def _answer(state: State, call: Call, entry: _Entry) -> Reply:
+    line, dice = state.director.direct(call.prompt, call.digest)
+    outcome = _for_modalities(OUTCOMES[line.outcome], call)
+    if outcome.refuse:
+        raise outcome.refuse(call.model.name, line.delay_s)
+    latency_s = state.latency.draw(dice) if line.latency_s is None else line.latency_s
+    if outcome.delivery is not Delivery.HANG:
+        await asyncio.sleep(latency_s)
+    if outcome.fixed:
+        status, content_type, body = outcome.fixed
+        return entry.reply(outcome, status, body, content_type=content_type)
+    sale_no = state.number_sale(call.digest) if outcome.sells else 0
+    body = await asyncio.to_thread(build_answer, call, outcome, line, sale_no)
+    return entry.reply(outcome, 200, body, line=line)
+
+
+def _for_modalities(outcome: Outcome, call: Call) -> Outcome:
+    return outcome if call.wants_picture or not outcome.sells else OUTCOMES["text_only"]
+
+
+class _Entry:
+    """A call's line in the books, written when its fate is known."""
+
+    def __init__(self, state: State, model: str) -> None:
+        self.call: Call | None = None
+        self._state = state
+        self._model = model
+        self._begun_at = datetime.now(UTC)
+        self._begun_s = time.monotonic()
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        """An error, booked under its outcome's name."""
+
+        def settle(fate: Fate) -> None:
+            self._settle(refusal.outcome, refusal.status, fate)
+
+        return Reply(status=refusal.status, body=refusal.body(), settle=settle)
+
+    def reply(
+        self,
+        outcome: Outcome,
+        status: int,
+        body: bytes,
+        *,
+        content_type: str = "application/json; charset=UTF-8",
+        line: ScriptLine | None = None,
+    ) -> Reply:
+        """An answer that is no refusal."""
+        resets = outcome.delivery is Delivery.CUT and line is not None and line.reset
+
+        def settle(fate: Fate) -> None:
+            torn = outcome.truncated and fate is Fate.DELIVERED
+            self._settle(outcome.name, status, Fate.CUT if torn else fate, outcome)
+
+        return Reply(
+            status=status,
+            body=body,
+            content_type=content_type,
+            delivery=Delivery.RESET if resets else outcome.delivery,
+            drip_s=line.drip_s if line else 0.0,
+            settle=settle,
+        )
+
+    def _settle(self, name: str, status: int, fate: Fate, outcome: Outcome | None = None) -> None:
+        call = self.call
+        counted = call and outcome and not outcome.fixed and outcome.delivery is not Delivery.HANG
+        line = CallLine(
+            at=self._begun_at.isoformat(timespec="milliseconds"),
+            model=self._model,
+            request=call.digest if call else "",
+            prompt=call.prompt if call else "",
+            outcome=name,
+            status=status,
+            sold=outcome is not None and outcome.sells,
+            fate=fate,
+            run_s=round(time.monotonic() - self._begun_s, 3),
+            tokens=count_tokens(call, outcome) if call and outcome and counted else Tokens(),
+        )
+        self._state.books.settle(line)
+        if not self._state.setup.quiet:
+            _tell(line, call)
+
+
+def _tell(line: CallLine, call: Call | None) -> None:
+    asked = f"{call.ratio} {call.size} {call.digest[:8]}" if call else "-"
+    sys.stderr.write(
+        f"{line.at} {line.status} {line.outcome} {line.fate} {line.model} {asked} {line.run_s}s\n"
+    )

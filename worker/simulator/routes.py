@@ -1,0 +1,80 @@
+"""Which endpoint does a method and a path name?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Platform(StrEnum):
+    """Where the path belongs; it decides about credentials and a few fields."""
+
+    DEVELOPER = "developer"
+    VERTEX = "vertex"
+    VERTEX_EXPRESS = "vertex_express"
+    SIMULATOR = "simulator"
+
+
+class Endpoint(StrEnum):
+    """What is asked for."""
+
+    GENERATE = "generate"
+    MODEL = "model"
+    MODELS = "models"
+    BOOKS = "books"
+    SCRIPT = "script"
+    SCRIPT_LEFT = "script_left"
+    LATENCY = "latency"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """An endpoint, the platform it was reached on, and the model in its path, if any."""
+
+    endpoint: Endpoint
+    platform: Platform
+    model: str = ""
+
+
+_VERTEX: Final = r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models"
+_EXPRESS: Final = r"/v1(?:beta1)?/publishers/google/models"
+_DEVELOPER: Final = r"/v1(?:beta)?/models"
+_MODEL: Final = r"/(?P<model>[^/:]+)"
+
+
+def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
+    rows = []
+    for base, platform in (
+        (_DEVELOPER, Platform.DEVELOPER),
+        (_VERTEX, Platform.VERTEX),
+        (_EXPRESS, Platform.VERTEX_EXPRESS),
+    ):
+        rows += [
+            ("POST", rf"{base}{_MODEL}:generateContent", Endpoint.GENERATE, platform),
+            ("GET", rf"{base}{_MODEL}", Endpoint.MODEL, platform),
+            ("GET", base, Endpoint.MODELS, platform),
+        ]
+    rows += [
+        ("GET", "/_sim/books", Endpoint.BOOKS, Platform.SIMULATOR),
+        ("GET", "/_sim/script", Endpoint.SCRIPT_LEFT, Platform.SIMULATOR),
+        ("POST", "/_sim/script", Endpoint.SCRIPT, Platform.SIMULATOR),
+        ("POST", "/_sim/latency", Endpoint.LATENCY, Platform.SIMULATOR),
+        ("POST", "/_sim/reset", Endpoint.RESET, Platform.SIMULATOR),
+    ]
+    return tuple((method, re.compile(path), end, platform) for method, path, end, platform in rows)
+
+
+_ROUTES: Final = _table()
+
+
+def find_route(method: str, path: str) -> Route | None:
+    """The route of a path without its query; ``None`` if nothing is served there."""
+    for wanted_method, pattern, endpoint, platform in _ROUTES:
+        match = pattern.fullmatch(path)
+        if match and method == wanted_method:
+            model = match.groupdict().get("model") or ""
+            return Route(endpoint=endpoint, platform=platform, model=model)
+    return None

@@ -1,0 +1,247 @@
+"""How does the simulator run: on a port of its own, or inside a test?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from worker.simulator import generation, listing, refusals, steering
+from worker.simulator.connection import (
+    READ_AHEAD_BYTES,
+    Connection,
+    Delivery,
+    Fate,
+    MalformedRequestError,
+    Reply,
+)
+from worker.simulator.refusals import Refusal
+from worker.simulator.routes import Endpoint, find_route
+from worker.simulator.script import Latency, ScriptError, parse_script
+from worker.simulator.state import Setup, State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from worker.simulator.books import BooksPage
+    from worker.simulator.connection import Request
+    from worker.simulator.routes import Route
+
+Result = TypeVar("Result")
+
+_BACKLOG: Final = 1024
+_START_S: Final = 10.0
+
+_ANSWER: Final[Mapping[Endpoint, Callable[[State, Request, Route], Awaitable[Reply]]]] = {
+    Endpoint.GENERATE: generation.answer_generation,
+    Endpoint.MODEL: listing.answer_model,
+    Endpoint.MODELS: listing.answer_models,
+    Endpoint.BOOKS: steering.answer_books,
+    Endpoint.SCRIPT: steering.add_to_script,
+    Endpoint.SCRIPT_LEFT: steering.answer_script_left,
+    Endpoint.LATENCY: steering.change_latency,
+    Endpoint.RESET: steering.reset,
+}
+
+
+class Service:
+    """A listening simulator inside a running event loop."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._server: asyncio.Server | None = None
+        self._visits: set[asyncio.Task[None]] = set()
+        self.state = State(setup)
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listen; ``url`` is known from here on.
+
+        Raises:
+            OSError: the port is taken, or not ours to listen on.
+        """
+        self._server = await asyncio.start_server(
+            self._visit,
+            self._setup.host,
+            self._setup.port,
+            backlog=_BACKLOG,
+            limit=READ_AHEAD_BYTES,
+        )
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://{self._setup.host}:{port}"
+
+    async def stop(self) -> None:
+        """Close every connection, calls in flight included; safe to call twice."""
+        if self._server:
+            self._server.close()
+        for visit in tuple(self._visits):
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+        self.state.books.close()
+
+    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.current_task()
+        if visit:
+            self._visits.add(visit)
+            visit.add_done_callback(self._visits.discard)
+        connection = Connection(reader, writer)
+        try:
+            await self._serve(connection)
+            await connection.close()
+        except asyncio.CancelledError:
+            # The server stops. Not raised again: asyncio's streams would report it as an error.
+            connection.abort()
+
+    async def _serve(self, connection: Connection) -> None:
+        while True:
+            try:
+                request = await connection.read_request()
+            except MalformedRequestError as exc:
+                await connection.deliver(_refused(refusals.invalid_argument(str(exc))))
+                return
+            if request is None:
+                return
+            reply = await self._answer(request)
+            fate = await connection.deliver(reply)
+            reply.settle(fate)
+            if fate is not Fate.DELIVERED:
+                return
+
+    async def _answer(self, request: Request) -> Reply:
+        route = find_route(request.method, request.path)
+        if route is None:
+            return _refused(refusals.no_such_path(request.method, request.path))
+        try:
+            return await _ANSWER[route.endpoint](self.state, request, route)
+        except Refusal as refusal:
+            return _refused(refusal)
+        except ScriptError as exc:
+            return Reply(status=400, body=json.dumps({"error": str(exc)}).encode())
+
+
+class Simulator:
+    """A simulator in a thread of its own, for tests.
+
+    ``with Simulator(latency_s=0) as sim: ...``; every method may be called from any thread.
+    ``script`` takes the same lines as a script file, as dictionaries.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency_s: float | str = 0.0,
+        rates: Mapping[str, float] | None = None,
+        script: Sequence[Mapping[str, object]] = (),
+        books_path: Path | None = None,
+        seed: int = 0,
+        rpm: int | None = None,
+        port: int = 0,
+    ) -> None:
+        self._setup = Setup(
+            port=port,
+            latency=Latency.parse(latency_s),
+            rates=rates or {},
+            script=tuple(parse_script(json.dumps(list(script)))),
+            books_path=books_path,
+            seed=seed,
+            rpm=rpm,
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+        self._service: Service | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._service = self._call(self._start)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._call(self._running.stop)
+        self._end()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, e.g. ``http://127.0.0.1:40001``."""
+        return self._running.url
+
+    def books(self) -> BooksPage:
+        """What ``GET /_sim/books`` answers."""
+
+        async def read() -> BooksPage:
+            return self._running.state.books.page()
+
+        return self._call(read)
+
+    def script(self, lines: Sequence[Mapping[str, object]]) -> None:
+        """Put lines at the script's end.
+
+        Raises:
+            ScriptError: a line can't be followed; none was added.
+        """
+        parsed = parse_script(json.dumps(list(lines)))
+
+        async def add() -> None:
+            self._running.state.director.add(parsed)
+
+        self._call(add)
+
+    def latency(self, latency_s: float | str) -> None:
+        """Let the model think for another while, from the next call on."""
+        latency = Latency.parse(latency_s)
+
+        async def change() -> None:
+            self._running.state.latency = latency
+
+        self._call(change)
+
+    def reset(self) -> None:
+        """Empty script and books."""
+
+        async def clear() -> None:
+            self._running.state.reset()
+
+        self._call(clear)
+
+    @property
+    def _running(self) -> Service:
+        if self._service is None:
+            message = "the simulator isn't running: use it in a with statement"
+            raise RuntimeError(message)
+        return self._service
+
+    async def _start(self) -> Service:
+        service = Service(self._setup)
+        await service.start()
+        return service
+
+    def _call(self, step: Callable[[], Awaitable[Result]]) -> Result:
+        async def run() -> Result:
+            return await step()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(_START_S)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_S)
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+def _refused(refusal: Refusal) -> Reply:
+    return Reply(status=refusal.status, body=refusal.body(), delivery=Delivery.WHOLE)

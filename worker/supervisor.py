@@ -1,0 +1,161 @@
+"""Which processes does ``skuscene worker`` start, and what if one ends?
+
+One Celery worker per queue, each with the pool that fits its work: threads where it waits, processes
+where it computes. A worker that ends unasked is started again; SIGTERM is passed on and waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from catalog.claims import QUEUES
+from catalog.settings import Settings, SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+_POOLS = {"prepare": "threads", "generate": "threads", "finish": "prefork", "control": "threads"}
+_RESTART_S = 1.0
+_LONGEST_RESTART_S = 30.0
+_STEADY_S = 60.0
+_REFUSED = 4
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class Stage:
+    """A queue's worker process and its history."""
+
+    queue: str
+    concurrency: int
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    falls: int = 0
+    again_at: float = field(default=0.0)
+
+
+class Supervisor:
+    """Keeps one worker process per stage alive until it is told to stop."""
+
+    def __init__(self, stages: Sequence[Stage], *, grace_s: float, log_level: str) -> None:
+        self._stages = stages
+        self._grace_s = grace_s
+        self._log_level = log_level
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run until stopped; returns the exit code (4 if a stage can't start at all)."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for stage in self._stages:
+            self._start(stage)
+        while not self._stopping:
+            for stage in self._stages:
+                if self._look(stage) == _REFUSED:
+                    self._end()
+                    return _REFUSED
+            time.sleep(0.2)
+        self._end()
+        return 0
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start(self, stage: Stage) -> None:
+        stage.started_at = time.monotonic()
+        # Its own session: a Ctrl-C at the terminal reaches us, and we pass it on once.
+        stage.process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
+            _command(stage, self._log_level), start_new_session=True, preexec_fn=_die_with_parent
+        )
+
+    def _look(self, stage: Stage) -> int | None:
+        now = time.monotonic()
+        if stage.process is None:
+            if now >= stage.again_at:
+                self._start(stage)
+            return None
+        code = stage.process.poll()
+        if code is None:
+            return None
+        if code == _REFUSED and now - stage.started_at < _STEADY_S and stage.falls == 0:
+            return _REFUSED
+        stage.falls = 0 if now - stage.started_at > _STEADY_S else stage.falls + 1
+        wait_s = min(_RESTART_S * 2 ** max(0, stage.falls - 1), _LONGEST_RESTART_S)
+        stage.process, stage.again_at = None, now + wait_s
+        sys.stderr.write(
+            f"skuscene worker: {stage.queue} ended ({code}); again in {wait_s:.0f} s\n"
+        )
+        return None
+
+    def _end(self) -> None:
+        running = [stage.process for stage in self._stages if stage.process is not None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        until = time.monotonic() + self._grace_s
+        for process in running:
+            try:
+                process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def stages(queues: Sequence[str], settings: Settings, concurrency: int | None) -> list[Stage]:
+    """The stages for some queues; ``concurrency`` overrides the settings'."""
+    of = {
+        "prepare": settings.prepare_concurrency,
+        "generate": settings.generate_concurrency,
+        "finish": settings.finish_concurrency,
+        "control": settings.control_concurrency,
+    }
+    return [Stage(queue=name, concurrency=concurrency or of[name]) for name in queues]
+
+
+def _command(stage: Stage, log_level: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "worker.main", "-A", "worker", "-q", "worker"),
+        *("-Q", stage.queue, "-P", _POOLS[stage.queue], "-c", str(stage.concurrency)),
+        *("-n", f"{stage.queue}-{os.getpid()}@%h", "-l", log_level),
+        *("--without-gossip", "--without-mingle", "-E"),
+    ]
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end a stage when its supervisor is killed (Linux; elsewhere a no-op)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse what ``skuscene worker`` passes on, and run."""
+    parser = argparse.ArgumentParser(prog="skuscene worker")
+    parser.add_argument("--queues", default=",".join(QUEUES))
+    parser.add_argument("--concurrency", type=int, default=None)
+    parser.add_argument("--log-level", default="INFO")
+    options = parser.parse_args(arguments)
+    queues = [name.strip() for name in options.queues.split(",") if name.strip()]
+    unknown = [name for name in queues if name not in QUEUES]
+    if unknown or not queues:
+        sys.stderr.write(f"skuscene worker: unknown queue {unknown}; there are {QUEUES}\n")
+        return 2
+    try:
+        settings = read_settings()
+    except SettingsError as exc:
+        sys.stderr.write(f"skuscene worker: {exc}\n")
+        return 2
+    chosen = stages(queues, settings, options.concurrency)
+    return Supervisor(chosen, grace_s=settings.stop_grace_s, log_level=options.log_level).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
