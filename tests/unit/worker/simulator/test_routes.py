@@ -1,0 +1,44 @@
+"""Which paths are served."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.simulator.routes import Endpoint, Platform, find_route
+
+VERTEX = "projects/shop-1/locations/global/publishers/google/models"
+
+
+@pytest.mark.parametrize(
+    ("path", "platform"),
+    [
+        ("/v1/models/m-1.0:generateContent", Platform.DEVELOPER),
+        ("/v1beta/models/m-1.0:generateContent", Platform.DEVELOPER),
+        (f"/v1beta1/{VERTEX}/m-1.0:generateContent", Platform.VERTEX),
+        (f"/v1/{VERTEX}/m-1.0:generateContent", Platform.VERTEX),
+        ("/v1beta1/publishers/google/models/m-1.0:generateContent", Platform.VERTEX_EXPRESS),
+    ],
+)
+def test_generate_content_is_served_on_every_documented_path(path: str, platform: Platform) -> None:
+    route = find_route("POST", path)
+
+    assert route is not None
+    assert (route.endpoint, route.platform, route.model) == (
+        Endpoint.GENERATE,
+        platform,
+        "m-1.0",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models/m:generateContent"),
+        ("POST", "/v1/models/m"),
+        ("POST", "/v2/models/m:generateContent"),
+        ("POST", "/v1/models/m:streamGenerateContent"),
+        ("GET", "/"),
+    ],
+)
+def test_nothing_else_is(method: str, path: str) -> None:
+    assert find_route(method, path) is None

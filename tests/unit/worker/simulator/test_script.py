@@ -1,0 +1,99 @@
+"""Which outcome a call gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.simulator.script import Director, Latency, ScriptError, parse_script
+
+
+def _outcomes(director: Director, *prompts: str) -> list[str]:
+    return [director.direct(prompt, prompt)[0].outcome for prompt in prompts]
+
+
+def test_lines_are_used_in_order_and_then_it_is_pictures_again() -> None:
+    director = Director(rates={}, seed=0)
+    director.add(parse_script('{"outcome": "503", "times": 2}\n\n{"outcome": "cut"}\n'))
+
+    assert _outcomes(director, *"abcd") == ["503", "503", "cut", "picture"]
+    assert director.left() == []
+
+
+def test_a_line_with_a_match_waits_for_its_prompt() -> None:
+    director = Director(rates={}, seed=0)
+    director.add(parse_script('[{"match": "toaster", "outcome": "hang"}]'))
+
+    assert _outcomes(director, "a lamp", "The Toaster", "the toaster") == [
+        "picture",
+        "hang",
+        "picture",
+    ]
+
+
+def test_zero_times_is_for_ever() -> None:
+    director = Director(rates={}, seed=0)
+    director.add(parse_script('{"outcome": "429", "times": 0}'))
+
+    assert _outcomes(director, *"abcde") == ["429"] * 5
+    assert director.left() == [{"outcome": "429", "times": 0}]
+
+
+def test_rates_come_close_to_their_share_and_do_not_depend_on_the_order() -> None:
+    prompts = [f"product {number}" for number in range(4000)]
+    forward = dict(zip(prompts, _outcomes(_by_rate(seed=3), *prompts), strict=True))
+    backward = dict(zip(prompts[::-1], _outcomes(_by_rate(seed=3), *prompts[::-1]), strict=True))
+    other_seed = dict(zip(prompts, _outcomes(_by_rate(seed=4), *prompts), strict=True))
+
+    share = list(forward.values()).count("503") / len(prompts)
+
+    assert forward == backward
+    assert forward != other_seed
+    assert 0.08 < share < 0.12
+    assert "cut" in forward.values()
+
+
+def test_the_same_request_again_gets_other_dice() -> None:
+    director = Director(rates={"503": 0.5}, seed=0)
+
+    assert set(_outcomes(director, *["the same"] * 40)) == {"503", "picture"}
+
+
+def _by_rate(*, seed: int) -> Director:
+    return Director(rates={"503": 0.1, "cut": 0.01}, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"outcome": "explode"}', "no outcome 'explode'"),
+        ('{"outcome": "503"}\n{"outcome": "503", "tmes": 2}', "line 2: tmes"),
+        ('{"outcome": "503"}\nhello', "line 2 is not JSON"),
+        ("[3]", "line 1"),
+    ],
+)
+def test_a_script_that_cannot_be_followed_names_the_line(text: str, says: str) -> None:
+    with pytest.raises(ScriptError, match=says):
+        parse_script(text)
+
+
+@pytest.mark.parametrize(
+    "rates", [{"503": 1.5}, {"503": -0.1}, {"boom": 0.1}, {"503": 0.6, "429": 0.6}]
+)
+def test_rates_that_are_no_shares_are_refused(rates: dict[str, float]) -> None:
+    with pytest.raises(ScriptError):
+        Director(rates=rates, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "low_s", "high_s"), [("0.05", 0.05, 0.05), ("10-40", 10, 40), (2, 2, 2)]
+)
+def test_a_latency_is_a_number_or_a_span(text: str | float, low_s: float, high_s: float) -> None:
+    latency = Latency.parse(text)
+
+    assert (latency.low_s, latency.high_s) == (low_s, high_s)
+
+
+@pytest.mark.parametrize("text", ["fast", "-1", "3-1", "1-2-3", ""])
+def test_another_latency_is_refused(text: str) -> None:
+    with pytest.raises(ScriptError):
+        Latency.parse(text)
