@@ -1,1 +1,1 @@
-"""The language that producers and workers share: products, scenes, renders, keys, the store and the queue."""
+"""The language that producers and workers share: products, renders, keys, the store, the queue."""

@@ -1,7 +1,7 @@
 """What travels from producers to workers, and by which task names?
 
-A message is a claim: it names a place in a shard and carries no pictures. Task and queue names stand
-here, not in the worker, so that moving a file never orphans queued messages.
+A message is a claim: it names a place in a shard and carries no pictures. Task and queue names
+stand here, not in the worker, so that moving a file never orphans queued messages.
 """
 
 from __future__ import annotations

@@ -32,10 +32,11 @@ def slug(text: str) -> str:
     if not text:
         msg = "an empty text has no slug"
         raise ValueError(msg)
-    escaped = "".join(_escape(byte, text.encode(), at) for at, byte in enumerate(text.encode()))
+    encoded = text.encode()
+    escaped = "".join(_escape(byte, encoded, at) for at, byte in enumerate(encoded))
     if len(escaped) <= _LONGEST_SLUG:
         return escaped
-    return f"{_cut(escaped)}_H{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return f"{_cut(escaped)}_H{hashlib.sha256(encoded).hexdigest()[:32]}"
 
 
 def _escape(byte: int, text: bytes, at: int) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
 
 MICRO = 1_000_000
+_MOST = Decimal(10**12)
+"""Dollars; more is a slip, and would not fit into Redis's integers."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,9 +37,11 @@ class Usd:
             return amount
         if isinstance(amount, bool) or not isinstance(amount, int | float | str | Decimal):
             msg = f"{amount!r} is not an amount of US dollars"
-            raise ValueError(msg)
+            raise ValueError(msg)  # noqa: TRY004  pydantic turns a ValueError into a finding
         try:
             dollars = Decimal(str(amount))
+            if not abs(dollars) <= _MOST:
+                raise ValueError(amount)  # noqa: TRY301  one message for all that is wrong
             return cls(int((dollars * MICRO).to_integral_value(ROUND_HALF_UP)))
         except (InvalidOperation, OverflowError, ValueError) as exc:
             msg = f"{amount!r} is not an amount of US dollars, such as 12.50"

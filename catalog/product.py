@@ -53,7 +53,7 @@ class Variant(Wire):
     row: int = Field(ge=1)
     sku: str = Field(max_length=1_000)
     title: Text = ""
-    options: dict[str, str] = {}
+    options: dict[str, str] = Field(default={})
     price: str = ""
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from catalog.claims import Claim
     from catalog.settings import Settings
 
+
 class QueueUnavailable(Exception):
     """Redis did not take or give what was asked."""
 

@@ -7,6 +7,7 @@ Closed lists: a result line's, a rejected row's and a pause's ``reason`` is one 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -15,7 +16,7 @@ class Reason(StrEnum):
     meaning: str
     cure: str
 
-    def __new__(cls, word: str, meaning: str = "", cure: str = "") -> Reason:
+    def __new__(cls, word: str, meaning: str = "", cure: str = "") -> Self:
         member = str.__new__(cls, word)
         member._value_ = word
         member.meaning = meaning

@@ -64,10 +64,10 @@ class Tokens(Wire):
 
 
 class Purchase(Wire):
-    """One bought picture. Carried by the take object itself, so that nothing else is needed to
-    rebuild record, ledger and status.
+    """One bought picture.
 
-    ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``.
+    Carried by the take object itself, so that nothing else is needed to rebuild record, ledger and
+    status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``.
     """
 
     take: int = Field(ge=1)
@@ -133,7 +133,7 @@ class Spec(Wire):
 
 
 class RenderRecord(Wire):
-    """``record.json``: what was asked, bought, checked and written. Its existence is the success."""
+    """``record.json``: what was asked, bought, checked, written. Its existence is the success."""
 
     schema_: Annotated[Literal["skuscene.record/1"], Field(alias="schema")] = "skuscene.record/1"
     render_id: RenderId

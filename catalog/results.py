@@ -98,7 +98,7 @@ class ResultLine(Wire):
     images: tuple[Image, ...] = ()
     cost_usd: Usd = ZERO
     provenance: Provenance | None = None
-    checks: dict[str, Any] = {}
+    checks: dict[str, Any] = Field(default={})
     attempts: int = 0
 
 

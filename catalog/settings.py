@@ -1,15 +1,20 @@
 """What can be set, in which unit, and which settings contradict each other?
 
 Read from the environment, then from ``skuscene.toml``; secrets only from the environment. One
-class for producers and workers, because the deadlines of one bound those of the other.
+class for producers and workers, because the deadlines of one bound those of the other. In the file
+a setting goes by its field's name: ``window = 500``.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+import tomllib
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AliasChoices,
@@ -38,8 +43,9 @@ class SettingsError(ValueError):
     """A setting is missing or can't be right; the message says which and what now."""
 
 
-def _standard(*names: str, default: Any = None) -> Any:
-    return Field(default=default, validation_alias=AliasChoices(*names))
+def _standard(*names: str, description: str, default: Any = None) -> Any:
+    """Declare a setting that has a name of its own; of several names the first one set wins."""
+    return Field(default=default, validation_alias=AliasChoices(*names), description=description)
 
 
 class Settings(BaseSettings):
@@ -49,6 +55,8 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         frozen=True,
         extra="ignore",
+        # compose passes ${VAR:-} as an empty string.
+        env_ignore_empty=True,
         # A failing cross-field check would print the raw input, keys included.
         hide_input_in_errors=True,
         toml_file=FILE,
@@ -141,21 +149,36 @@ class Settings(BaseSettings):
         default=64, description="Model calls in flight per worker"
     )
     finish_concurrency: PositiveInt = Field(
-        default=os.cpu_count() or 1, description="Encoder processes"
+        default_factory=lambda: os.cpu_count() or 1, description="Encoder processes"
     )
     control_concurrency: PositiveInt = Field(default=2, description="Control tasks at once")
     redis_server: str | None = Field(
         default=None, description="Redis-compatible server binary for demo and tests"
     )
 
-    gemini_api_key: SecretStr | None = _standard("GOOGLE_API_KEY", "GEMINI_API_KEY")
-    gemini_base_url: str | None = _standard("GOOGLE_GEMINI_BASE_URL")
-    vertex_base_url: str | None = _standard("GOOGLE_VERTEX_BASE_URL")
-    use_vertex: bool = _standard(
-        "GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE", default=False
+    gemini_api_key: SecretStr | None = _standard(
+        "GOOGLE_API_KEY", "GEMINI_API_KEY", description="Key of the Gemini Developer API"
     )
-    google_cloud_project: str | None = _standard("GOOGLE_CLOUD_PROJECT")
-    google_cloud_location: str = _standard("GOOGLE_CLOUD_LOCATION", default="global")
+    gemini_base_url: str | None = _standard(
+        "GOOGLE_GEMINI_BASE_URL",
+        description="Where the Developer API is asked instead, such as a simulator",
+    )
+    vertex_base_url: str | None = _standard(
+        "GOOGLE_VERTEX_BASE_URL",
+        description="Where Vertex AI is asked instead, such as a simulator",
+    )
+    use_vertex: bool = _standard(
+        "GOOGLE_GENAI_USE_ENTERPRISE",
+        "GOOGLE_GENAI_USE_VERTEXAI",
+        default=False,
+        description="Ask Vertex AI, by project, instead of the Developer API, by key",
+    )
+    google_cloud_project: str | None = _standard(
+        "GOOGLE_CLOUD_PROJECT", description="Project that Vertex AI bills"
+    )
+    google_cloud_location: str = _standard(
+        "GOOGLE_CLOUD_LOCATION", default="global", description="Region that Vertex AI is asked in"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -172,7 +195,6 @@ class Settings(BaseSettings):
     @field_validator("redis_url", "store", "gemini_api_key", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
-        # compose passes ${VAR:-} as an empty string.
         return None if value == "" else value
 
     @field_validator("fetch_allow", mode="before")
@@ -202,7 +224,7 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def platform(self) -> str:
+    def platform(self) -> Literal["developer", "vertex"]:
         """``developer`` (by key) or ``vertex`` (by project)."""
         return "vertex" if self.use_vertex else "developer"
 
@@ -212,31 +234,194 @@ class Settings(BaseSettings):
         return self.model_deadline_s + self.put_deadline_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Settings as far as they can be right, and what is wrong with the others.
+
+    Settings at fault stand at their defaults.
+    """
+
+    settings: Settings
+    faults: tuple[str, ...]
+
+
 def read_settings(**overrides: Any) -> Settings:
     """Read the settings.
 
     Raises:
         SettingsError: a setting can't be right.
     """
+    faults = file_faults(_in_file())
+    if not faults:
+        try:
+            return Settings(**overrides)
+        except ValidationError as exc:
+            faults = _faults(exc)
+    raise SettingsError("; ".join(faults))
+
+
+def examine_settings() -> Reading:
+    """Read what can be read, and say what can't: for those who report instead of stopping."""
     try:
-        return Settings(**overrides)
-    except ValidationError as exc:
-        faults = "; ".join(_fault(error) for error in exc.errors(include_input=False))
-        raise SettingsError(faults) from None
-    except (OSError, ValueError) as exc:
-        msg = f"{Path(FILE).resolve()} can't be read: {exc}"
-        raise SettingsError(msg) from exc
+        faults = list(file_faults(_in_file()))
+    except SettingsError as exc:
+        return _examine(_WithoutFile, [str(exc)])
+    return _examine(Settings, faults)
 
 
-def _fault(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    what = str(error["msg"]).removeprefix("Value error, ")
-    return f"{variable(where)}: {what}" if where else what
+def variables(field: str) -> tuple[str, ...]:
+    """Every environment variable that sets a field, the strongest first."""
+    info = Settings.model_fields.get(field)
+    alias = info.validation_alias if info else None
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (variable(field),)
 
 
 def variable(field: str) -> str:
     """The environment variable of a field (standard names are their own)."""
     return field if field.isupper() else f"{PREFIX}{field.upper()}"
+
+
+def origin(field: str) -> str:
+    """Where a field's value comes from: ``environment``, ``skuscene.toml`` or ``default``."""
+    if _given(field):
+        return "environment"
+    return FILE if field in _in_file() else "default"
+
+
+def unknown_variables() -> tuple[str, ...]:
+    """Say of every ``SKUSCENE_...`` variable that sets nothing what was perhaps meant."""
+    known = [name for field in Settings.model_fields for name in variables(field)]
+    strangers = sorted(
+        name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+    return tuple(f"{name} is no setting{_meant(name.upper(), known)}" for name in strangers)
+
+
+def file_faults(given: dict[str, Any]) -> tuple[str, ...]:
+    """Say what must not stand in ``skuscene.toml``."""
+    return tuple(fault for key, value in given.items() if (fault := _file_fault(key, value)))
+
+
+class _WithoutFile(Settings):
+    """For when the file can't be read at all."""
+
+    model_config = SettingsConfigDict(toml_file=None)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings' signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
+
+
+def _examine(kind: type[Settings], faults: list[str]) -> Reading:
+    defaults: dict[str, Any] = {}
+    while True:
+        try:
+            return Reading(settings=kind(**defaults), faults=tuple(faults))
+        except ValidationError as exc:
+            faults += _faults(exc)
+            wrong = _fields_at_fault(exc) - defaults.keys()
+            if not wrong:
+                raise
+        # Every turn takes a field away: the last one stands on defaults alone.
+        fields = {field: Settings.model_fields[field] for field in wrong}
+        defaults |= {
+            field: info.get_default(call_default_factory=True, validated_data={})
+            for field, info in fields.items()
+        }
+
+
+def _fields_at_fault(exc: ValidationError) -> set[str]:
+    found: set[str] = set()
+    for error in exc.errors(include_input=False):
+        name = str(error["loc"][0]) if error["loc"] else ""
+        found |= {_field_of(name)} if name else _DEADLINES
+    return found
+
+
+_DEADLINES = {
+    "lease_s",
+    "lease_renew_s",
+    "model_deadline_s",
+    "retry_backoff_max_s",
+    "visibility_timeout_s",
+}
+
+
+def _in_file() -> dict[str, Any]:
+    path = Path(FILE)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError) as exc:
+        msg = f"{path.resolve()} can't be read: {exc}"
+        raise SettingsError(msg) from exc
+
+
+def _file_fault(key: str, value: object) -> str | None:
+    if key.lower() in _SECRETS:
+        return f"{FILE}: {key}: secrets are read from the environment only; take it out"
+    if key == "redis_url" and isinstance(value, str) and _has_password(value):
+        return (
+            f"{FILE}: redis_url holds a password, and secrets are read from the environment "
+            "only: set SKUSCENE_REDIS_URL there"
+        )
+    if key in Settings.model_fields:
+        return None
+    field = _field_of(key.upper())
+    if field in Settings.model_fields:
+        return f"{FILE}: {key} is written {field} here"
+    return f"{FILE}: {key} is no setting{_meant(key, list(Settings.model_fields))}"
+
+
+def _has_password(url: str) -> bool:
+    return re.search(r":[^/@]*@|password=", url.partition("://")[2]) is not None
+
+
+def _meant(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else "; `skuscene settings` lists them all"
+
+
+_SECRETS = {
+    "gemini_api_key",
+    "google_api_key",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+}
+
+
+def _faults(exc: ValidationError) -> tuple[str, ...]:
+    return tuple(_fault(error) for error in exc.errors(include_input=False))
+
+
+def _fault(error: Any) -> str:
+    what = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return what
+    field = _field_of(str(error["loc"][0]))
+    where = _given(field) or (f"{FILE}: {field}" if origin(field) == FILE else variables(field)[0])
+    return f"{where}: {what}"
+
+
+def _given(field: str) -> str | None:
+    """The variable that a field is set by, if one is."""
+    given = {name.upper() for name, value in os.environ.items() if value}
+    return next((name for name in variables(field) if name in given), None)
+
+
+def _field_of(name: str) -> str:
+    """The field that an environment variable sets; a field's name stands for itself."""
+    of_name = {name: field for field in Settings.model_fields for name in variables(field)}
+    return of_name.get(name, name)
 
 
 def need(value: str | None, name: str, ways: str) -> str:

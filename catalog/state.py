@@ -140,10 +140,19 @@ class State:
             self._redis.set(f"{self._prefix}:buy_not_before", f"{buy_not_before:.3f}", nx=True)
             self._redis.set(f"{self._prefix}:epoch", epoch, nx=True)
 
-    def claim_recovery(self) -> bool:
-        """Whether this epoch's recovery from the store is still to be done, and now is ours."""
+    def claim_recovery(self, *, ttl_s: float = 300.0) -> bool:
+        """Whether this epoch's recovery from the store is still to be done, and now is ours.
+
+        Ours for ``ttl_s``: if we die over it, somebody else does it. ``finish_recovery`` ends it.
+        """
         with _translated():
-            return bool(self._redis.set(f"{self._prefix}:recovered", "1", nx=True))
+            key = f"{self._prefix}:recovered"
+            return bool(self._redis.set(key, "begun", nx=True, px=int(ttl_s * 1000)))
+
+    def finish_recovery(self) -> None:
+        """Remember that this epoch's recovery is done."""
+        with _translated():
+            self._redis.set(f"{self._prefix}:recovered", "done")
 
     def buy_not_before(self) -> float:
         """Seconds until buying is allowed again; 0 if it is."""
@@ -179,11 +188,14 @@ class State:
 
     def forget(self, import_id: str) -> None:
         """Drop an import's state: it is published, the store knows all."""
+        parts = self.open_parts(import_id)
+        shards = [self._shard(import_id, part) for part in parts]
+        outcomes = [self._outcomes(import_id, part) for part in parts]
         with _translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.srem(f"{self._prefix}:imports", import_id)
-            pipe.delete(
-                self._import(import_id), self._open(import_id), self._committed(import_id)
-            )
+            pipe.delete(self._import(import_id), self._open(import_id), self._committed(import_id))
+            if parts:
+                pipe.delete(*shards, *outcomes)
             pipe.execute()
 
     def progress(self, import_id: str) -> Progress | None:
@@ -227,9 +239,7 @@ class State:
     def spent(self, import_id: str) -> int:
         """Micro-dollars that this import's calls cost so far, doubtful ones included."""
         with _translated():
-            found = self._redis.hmget(
-                self._import(import_id), ["spent_micro", "doubtful_micro"]
-            )
+            found = self._redis.hmget(self._import(import_id), ["spent_micro", "doubtful_micro"])
         return sum(int(amount or 0) for amount in found)
 
     def add_doubtful(self, import_id: str, micro_usd: int) -> None:

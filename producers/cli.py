@@ -135,9 +135,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--model", metavar="M", help="image model [SKUSCENE_MODEL: nano-banana]")
     parser.add_argument("--budget", metavar="USD", help="pause before spending more than this")
     parser.add_argument("--lane", choices=("standard", "batch"), default="standard")
-    parser.add_argument(
-        "--rebuy", metavar="CAUSE,...", help="buy for these causes too, e.g. model"
-    )
+    parser.add_argument("--rebuy", metavar="CAUSE,...", help="buy for these causes too, e.g. model")
     parser.add_argument("--pilot", type=int, metavar="N", help="render N first, then pause")
     parser.add_argument(
         "--limit", type=_positive, metavar="N", help="only the first N products that have photos"
@@ -204,7 +202,9 @@ def _add_processes(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     simulator = _verb(
         verbs, "simulator", "run a stand-in for the Gemini API, which sells for nothing", _run_sim
     )
-    simulator.add_argument("rest", nargs=argparse.REMAINDER, help="--port P and more: try -- --help")
+    simulator.add_argument(
+        "rest", nargs=argparse.REMAINDER, help="--port P and more: try -- --help"
+    )
 
 
 def _run_later(options: argparse.Namespace) -> int:
@@ -216,80 +216,80 @@ def _run_later(options: argparse.Namespace) -> int:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
-    from producers.commands.demo import run_demo  # noqa: PLC0415
+    from producers.commands.demo import run_demo
 
     return run_demo(options)
 
 
 def _run_import(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_import  # noqa: PLC0415
+    from producers.commands.imports import run_import
 
     return run_import(options)
 
 
 def _run_status(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_status  # noqa: PLC0415
+    from producers.commands.imports import run_status
 
     return run_status(options)
 
 
 def _run_verify(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_verify  # noqa: PLC0415
+    from producers.commands.imports import run_verify
 
     return run_verify(options)
 
 
 def _run_gallery(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_gallery  # noqa: PLC0415
+    from producers.commands.imports import run_gallery
 
     return run_gallery(options)
 
 
 def _run_control(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_control  # noqa: PLC0415
+    from producers.commands.imports import run_control
 
     return run_control(options)
 
 
 def _run_recover(options: argparse.Namespace) -> int:
-    from producers.commands.imports import run_recover  # noqa: PLC0415
+    from producers.commands.imports import run_recover
 
     return run_recover(options)
 
 
 def _run_models(options: argparse.Namespace) -> int:
-    from producers.commands.facts import run_models  # noqa: PLC0415
+    from producers.commands.facts import run_models
 
     return run_models(options)
 
 
 def _run_settings(options: argparse.Namespace) -> int:
-    from producers.commands.facts import run_settings  # noqa: PLC0415
+    from producers.commands.facts import run_settings
 
     return run_settings(options)
 
 
 def _run_doctor(options: argparse.Namespace) -> int:
-    from producers.commands.doctor import run_doctor  # noqa: PLC0415
+    from producers.commands.doctor import run_doctor
 
     return run_doctor(options)
 
 
 def _run_worker(options: argparse.Namespace) -> int:
-    from producers.commands.processes import run_worker  # noqa: PLC0415
+    from producers.commands.processes import run_worker
 
     return run_worker(options)
 
 
 def _run_sim(options: argparse.Namespace) -> int:
-    from producers.commands.processes import run_simulator  # noqa: PLC0415
+    from producers.commands.processes import run_simulator
 
     return run_simulator(options)
 
 
 def _code_of(exc: Exception) -> Exit | None:
     """The exit code of an error that is an answer; ``None`` for one that is our own fault."""
-    from producers.failures import exit_code  # noqa: PLC0415
+    from producers.failures import exit_code
 
     return exit_code(exc)
 

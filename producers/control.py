@@ -22,7 +22,7 @@ JSON = "application/json"
 _TRIES = 10
 
 
-class ControlRefused(Exception):  # noqa: N818  it is an answer, not a fault
+class ControlRefused(Exception):
     """The import can't be told that any more; the message says why."""
 
 

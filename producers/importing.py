@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from catalog import claims, keys
+from catalog.claims import ImportClaim
 from catalog.epoch import ensure_epoch
 from catalog.imports import Control, DryRun, FeedSummary, Import, ModelChoice
 from catalog.models import UnknownModel, load_models
 from catalog.money import Usd
 from catalog.product import Photo
-from catalog.claims import ImportClaim
 from catalog.results import RowCounts
 from catalog.store.port import sha256_hex
 from producers.feeds.feed import open_feed
@@ -48,7 +48,7 @@ from producers.scene_book import built_in_book, read_scene_book
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from catalog.models import Model
+    from catalog.models import Model, Platform
     from catalog.scenes import SceneBook
     from catalog.settings import Settings
     from catalog.store.port import Store
@@ -59,11 +59,11 @@ JSON = "application/json"
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
-class ImportRefused(Exception):  # noqa: N818  it is an answer, not a fault
+class ImportRefused(Exception):
     """The import can't be right as a whole; nothing was enqueued."""
 
 
-class NoConsent(Exception):  # noqa: N818
+class NoConsent(Exception):
     """The price was not agreed to; nothing was enqueued."""
 
 
@@ -95,7 +95,7 @@ class Prepared:
     feed: Feed
     book: SceneBook
     model: Model
-    platform: str
+    platform: Platform
     causes: frozenset[Cause]
     images: ImageFolder | None
     warnings: tuple[str, ...]
@@ -111,9 +111,7 @@ def prepare_order(order: Order, settings: Settings) -> Prepared:
     book = _book(order)
     model, warnings = _model(order, settings)
     for scene in book.scenes:
-        wanted = min(
-            scene.references.product + len(scene.references.also), model.max_references
-        )
+        wanted = min(scene.references.product + len(scene.references.also), model.max_references)
         objections = model.objections(ratio=scene.ratio, size=scene.size, references=wanted)
         if objections:
             msg = f"scene {scene.name}: {'; '.join(objections)}"
@@ -183,9 +181,7 @@ def start_import(
         NoConsent: ``consent`` said no to the plan's price; nothing was enqueued.
         StoreError, StateUnavailable, QueueUnavailable: a service went away meanwhile.
     """
-    ensure_epoch(
-        services.state, services.store, model_deadline_s=settings.model_deadline_s
-    )
+    ensure_epoch(services.state, services.store, model_deadline_s=settings.model_deadline_s)
     imported = _read(services.store, prepared.import_id)
     if imported is None:
         imported = _write(prepared, settings, services, consent, progress)
@@ -204,9 +200,7 @@ def hand_over(imported: Import, services: Services, *, refeed: bool = False) -> 
         shards=len(imported.parts),
         renders=sum(part.renders for part in imported.parts),
     )
-    claim = ImportClaim(
-        store=services.store_id, import_id=imported.import_id, refeed=refeed
-    )
+    claim = ImportClaim(store=services.store_id, import_id=imported.import_id, refeed=refeed)
     services.queue.enqueue(claims.FEED, claim)
 
 
@@ -270,9 +264,7 @@ def _write_control(store: Store, prepared: Prepared, now: datetime) -> None:
     control = Control(
         import_id=prepared.import_id, budget_usd=prepared.order.budget, by=whoami(), at=now
     )
-    store.create(
-        keys.control(prepared.import_id), control.to_json(indent=2), media_type=JSON
-    )
+    store.create(keys.control(prepared.import_id), control.to_json(indent=2), media_type=JSON)
 
 
 def whoami() -> str:
@@ -358,7 +350,9 @@ def _owned(store: Store, catalog: str) -> Owned:
     except OwnedUnreadable as exc:
         raise ImportRefused(str(exc)) from exc
     except ValidationError as exc:
-        msg = f"what catalog {catalog} owns can't be read: {exc.error_count()} faults in its manifest"
+        msg = (
+            f"what catalog {catalog} owns can't be read: {exc.error_count()} faults in its manifest"
+        )
         raise ImportRefused(msg) from exc
 
 

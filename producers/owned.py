@@ -148,5 +148,7 @@ def _lines(store: Store, manifest: Manifest) -> Sequence[ResultLine]:
         if found is None or found.sha256 != part.sha256:
             msg = f"{part.key} is missing or was changed: `skuscene verify {manifest.import_id}`"
             raise OwnedUnreadable(msg)
-        lines += [ResultLine.from_json(line) for line in gzip.decompress(found.content).splitlines()]
+        lines += [
+            ResultLine.from_json(line) for line in gzip.decompress(found.content).splitlines()
+        ]
     return lines

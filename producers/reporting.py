@@ -201,9 +201,7 @@ class _Check:
             for image in line.images:
                 self._object(image.key, image.sha256, image.bytes)
         if manifest.rejected is not None:
-            self._object(
-                manifest.rejected.key, manifest.rejected.sha256, manifest.rejected.bytes
-            )
+            self._object(manifest.rejected.key, manifest.rejected.sha256, manifest.rejected.bytes)
         if lines != manifest.counts.expected:
             self._problem(
                 keys.manifest(manifest.import_id), "count", manifest.counts.expected, lines

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from catalog.store.s3 import S3Options
 
 
-class ServiceAway(Exception):  # noqa: N818  it is a state of the world
+class ServiceAway(Exception):
     """A service that is needed can't be reached or refuses us; the message says which setting."""
 
 
@@ -58,8 +58,8 @@ def reach(settings: Settings) -> Services:
     redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
     store = reach_store(settings)
     # Celery and redis take a third of a second to load: `--help` must not.
-    from catalog.queue import Queue, connect  # noqa: PLC0415
-    from catalog.state import State, StateUnavailable, check, open_redis  # noqa: PLC0415
+    from catalog.queue import Queue, connect
+    from catalog.state import State, StateUnavailable, check, open_redis
 
     try:
         client = open_redis(redis_url)
@@ -79,7 +79,7 @@ def reach(settings: Settings) -> Services:
 def _options(settings: Settings, url: str) -> S3Options | None:
     if not url.startswith("s3:"):
         return None
-    from catalog.store.s3 import S3Options  # noqa: PLC0415  loads boto3
+    from catalog.store.s3 import S3Options
 
     return S3Options(
         cache_control=settings.store_cache_control,

@@ -82,7 +82,7 @@ def _of_subject(product: Product, scene: Scene, subject: _Subject) -> Iterator[W
 
 def _subjects(product: Product, scene: Scene) -> Sequence[_Subject]:
     name = slug(product.product_id)
-    everything = _best_first(product, range(len(product.photos)))
+    everything = _of_product(product)
     if scene.per == "image":
         return [
             _Subject(name=f"{name}/image-{at + 1}", sku=product.sku, variant=None, photos=(at,))
@@ -104,6 +104,18 @@ def _subjects(product: Product, scene: Scene) -> Sequence[_Subject]:
     ]
 
 
+def _of_product(product: Product) -> tuple[int, ...]:
+    """Photos of the product as such; else those of its first variant that has any.
+
+    Two colours side by side would tell the model of a product that does not exist.
+    """
+    common = [at for at, photo in enumerate(product.photos) if photo.role is not PhotoRole.VARIANT]
+    if common:
+        return _best_first(product, common)
+    first = product.photos[0].variant_skus
+    return _of_variants(product, first) or (0,)
+
+
 def _groups(product: Product, *, by_look: bool) -> list[tuple[Variant, tuple[str, ...]]]:
     """Variants that share their pictures, each group under its first variant."""
     groups: dict[tuple[str, ...], list[Variant]] = {}
@@ -114,9 +126,7 @@ def _groups(product: Product, *, by_look: bool) -> list[tuple[Variant, tuple[str
             if option.strip().lower() in _LOOKS
         )
         groups.setdefault(look if by_look else (variant.sku,), []).append(variant)
-    return [
-        (group[0], tuple(variant.sku for variant in group)) for group in groups.values()
-    ]
+    return [(group[0], tuple(variant.sku for variant in group)) for group in groups.values()]
 
 
 def _of_variants(product: Product, skus: Iterable[str]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from catalog.queue import Queue
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need, read_settings
 from catalog.state import State, StateUnavailable, check, open_redis
 from catalog.store.opening import StoreUrlError, identify, open_store, probe
-from catalog.store.port import Store, StoreError
+from catalog.store.port import StoreError
 from worker import tasks
 from worker.calls import Calls
 from worker.feeder import reconcile, recover_all
@@ -58,7 +58,7 @@ def make_celery(settings: Settings | None = None) -> Celery:
     app = queue.connect(settings, redis_url)
     process = Process(settings, app)
     tasks.register(app, process.desk)
-    _connect_signals(app, process)
+    _connect_signals(process)
     return app
 
 
@@ -186,11 +186,11 @@ class LazyModel:
 
 def _model(kind: str, settings: Settings) -> ImageModel:
     if kind == "preview":
-        from worker.preview.model import PreviewModel  # noqa: PLC0415  only what is used
+        from worker.preview.model import PreviewModel
 
         return PreviewModel()
-    from worker.gemini.model import GeminiModel  # noqa: PLC0415
-    from worker.gemini.settings import GeminiSettings  # noqa: PLC0415
+    from worker.gemini.model import GeminiModel
+    from worker.gemini.settings import GeminiSettings
 
     return GeminiModel(
         GeminiSettings(
@@ -208,7 +208,7 @@ def store_options(settings: Settings) -> S3Options | None:
     """What every object of an S3 store carries."""
     if not str(settings.store).startswith("s3:"):
         return None
-    from catalog.store.s3 import S3Options  # noqa: PLC0415
+    from catalog.store.s3 import S3Options
 
     return S3Options(
         cache_control=settings.store_cache_control,
@@ -253,7 +253,7 @@ def _imaging(settings: Settings) -> PillowImaging:
     )
 
 
-def _connect_signals(app: Celery, process: Process) -> None:
+def _connect_signals(process: Process) -> None:
     @signals.setup_logging.connect(weak=False)
     def _logs(**_: object) -> None:
         configure_logs()

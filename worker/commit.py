@@ -10,8 +10,8 @@ import gzip
 from typing import TYPE_CHECKING
 
 from catalog import claims, keys
-from catalog.money import Usd
 from catalog.claims import ImportClaim
+from catalog.money import Usd
 from catalog.results import ManifestPart, RenderCounts, ResultLine
 from catalog.store.port import sha256_hex
 from worker import plans
@@ -51,7 +51,7 @@ def commit(desk: Desk, claim: ShardClaim) -> None:
 
 
 def read_part(store: Store, import_id: str, part: int) -> ManifestPart | None:
-    """A results part as the manifest lists it, counted from the stored bytes; ``None`` if absent."""
+    """A results part as the manifest lists it, counted from its stored bytes, if it is there."""
     key = keys.results_part(import_id, part, REVISION)
     found = store.read(key)
     if found is None:

@@ -11,7 +11,7 @@ and the message tells a person, what happened::
     │   ├── ReferenceUnusable the photo is missing, not a picture, too large, too small ...
     │   └── PromptBlocked     the model's safety system said no, with its reason
     ├── NoPicture             the model answered, and was perhaps paid, without a picture
-    └── LaneStopped           key, billing, permission or model fault: no render of this lane can succeed
+    └── LaneStopped           key, billing, permission or model fault: the whole lane stands
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class PromptBlocked(Refused):
 
 
 class NoPicture(RenderError):
-    """The model answered without a picture and without refusing; the answer may have been billed."""
+    """The model answered without a picture and without refusing; it may have been billed."""
 
     def __init__(
         self, reason: str, message: str, finish_reason: str, usage: Usage | None = None

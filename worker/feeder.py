@@ -10,15 +10,15 @@ import uuid
 from typing import TYPE_CHECKING
 
 from catalog import claims, keys
-from catalog.epoch import unpublished
 from catalog.claims import ImportClaim, ProductClaim, ShardClaim
+from catalog.epoch import unpublished
 from catalog.results import Status
 from worker import plans
 from worker.commit import read_part
 from worker.settling import line_of, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Set as AbstractSet
 
     from catalog.imports import Import
     from worker.ports import Desk
@@ -79,7 +79,7 @@ def _open_shards(desk: Desk, imported: Import, token: str) -> None:
 
 
 def _enqueue_products(
-    desk: Desk, imported: Import, part: int, only: Collection[int] | None = None
+    desk: Desk, imported: Import, part: int, only: AbstractSet[int] | None = None
 ) -> None:
     """Enqueue a shard's products; with ``only``, those that have one of these slots."""
     for at, product in enumerate(plans.read_shard(desk.store, imported.import_id, part)):
@@ -87,9 +87,7 @@ def _enqueue_products(
             continue
         desk.queue.enqueue(
             claims.PREPARE,
-            ProductClaim(
-                store=desk.store_id, import_id=imported.import_id, part=part, product=at
-            ),
+            ProductClaim(store=desk.store_id, import_id=imported.import_id, part=part, product=at),
         )
 
 
@@ -120,7 +118,7 @@ def _cancel(desk: Desk, imported: Import, token: str) -> None:
 
 
 def _nudge(desk: Desk, imported: Import) -> None:
-    """Finish what stopped between two steps: a settled shard uncommitted, all committed unpublished."""
+    """Go on where a process stopped between two steps: ask for commits and the publication."""
     if not desk.state.is_registered(imported.import_id):
         return
     for part in desk.state.open_parts(imported.import_id):

@@ -25,8 +25,8 @@ from worker.version import MADE_BY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from catalog.imports import PlannedProduct, PlannedSlot
     from catalog.claims import RenderClaim
+    from catalog.imports import PlannedProduct, PlannedSlot
     from worker.ports import Desk
 
 JSON = "application/json"

@@ -38,8 +38,8 @@ from worker.prepare import spec_of
 from worker.settling import delivered, line_of, settle
 
 if TYPE_CHECKING:
-    from catalog.imports import PlannedProduct, PlannedSlot
     from catalog.claims import RenderClaim
+    from catalog.imports import PlannedProduct, PlannedSlot
     from worker.ports import Desk
 
 JSON = "application/json"
@@ -154,9 +154,7 @@ def _estimate(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Usd:
     return model.estimate(references=len(claim.references), size=slot.size, lane="standard")
 
 
-def _request(
-    desk: Desk, claim: RenderClaim, slot: PlannedSlot, spec: RenderSpec
-) -> TakeRequest:
+def _request(desk: Desk, claim: RenderClaim, slot: PlannedSlot, spec: RenderSpec) -> TakeRequest:
     return TakeRequest(
         model_id=slot.model,
         prompt=slot.prompt,

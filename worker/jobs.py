@@ -31,7 +31,7 @@ from worker.errors import (
     Snooze,
     TryLater,
 )
-from worker.settling import line_of, settle
+from worker.settling import line_of, paid_for, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ JSON = "application/json"
 _OUTAGE_S = 5.0
 
 
-class Outage(Exception):  # noqa: N818  it is a state of the world, not a fault of the claim
+class Outage(Exception):
     """Redis or the store is away: the message must stay where it is."""
 
 
@@ -107,14 +107,14 @@ def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) ->
         _again_or_end(task, claim, exc, desk)
     except LaneStopped as exc:
         plans.pause(desk, claim.import_id, reason=exc.reason, message=exc.message)
-        log.error("import_paused", reason=exc.reason, message=exc.message)
+        log.error("import_paused", reason=exc.reason, message=exc.message)  # noqa: TRY400  no bug
     except PromptBlocked as exc:
         _end(claim, Status.BLOCKED, exc.reason, f"{exc.finish_reason}: {exc.message}", desk)
     except Refused as exc:
         _end(claim, Status.FAILED, exc.reason, exc.message, desk)
     except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
         raise
-    except Exception as exc:  # noqa: BLE001  our own bugs end the render, with their traceback
+    except Exception as exc:
         log.exception("render_broke")
         _end(claim, Status.FAILED, "internal", _trace(exc), desk)
 
@@ -151,7 +151,7 @@ def backoff_s(attempt: int, retry_after_s: float | None, limits: Limits, chance:
     """
     if retry_after_s is not None:
         return min(retry_after_s, limits.retry_backoff_max_s)
-    ceiling = min(limits.retry_backoff_s * 2 ** (attempt - 1), limits.retry_backoff_max_s)
+    ceiling = min(limits.retry_backoff_s * 2.0 ** (attempt - 1), limits.retry_backoff_max_s)
     return ceiling * chance
 
 
@@ -169,6 +169,6 @@ def _end(claim: Claim, status: Status, reason: str, message: str, desk: Desk) ->
             continue
         facts: dict[str, Any] = {"reason": reason, "message": message, "attempts": claim.attempt}
         if isinstance(claim, RenderClaim):
-            facts["render_id"] = claim.render_id
+            facts |= {"render_id": claim.render_id, "cost_usd": paid_for(desk, claim)}
         line = line_of(claim.import_id, product, slot, status).changed(**facts)
         settle(desk, line, part=claim.part, slot=slot.index)

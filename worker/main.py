@@ -15,7 +15,7 @@ def main() -> int:
     """Run Celery's command line."""
     # In a container the worker is root of nothing else; Celery's warning would hide our lines.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
-    from celery.__main__ import main as celery_main  # noqa: PLC0415  after the filter
+    from celery.__main__ import main as celery_main
 
     try:
         celery_main()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from catalog.models import ModelTable
     from catalog.claims import Claim
+    from catalog.models import ModelTable, Platform
     from catalog.renders import LedgerLine
     from catalog.results import ManifestPart, ResultLine
     from catalog.state import Progress, Settled
@@ -200,7 +200,7 @@ class Desk:
     imaging: Imaging
     ask: Callable[[TakeRequest], Answer]
     models: ModelTable
-    platform: str
+    platform: Platform
     limits: Limits
     worker: str
     public_base_url: str | None

@@ -20,8 +20,8 @@ from worker.settling import line_of, settle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from catalog.imports import PlannedProduct, PlannedSlot
     from catalog.claims import ProductClaim
+    from catalog.imports import PlannedProduct, PlannedSlot
     from catalog.results import ReferenceUsed
     from worker.ports import Desk
 

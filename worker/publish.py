@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from catalog.imports import Import
     from catalog.claims import ImportClaim
+    from catalog.imports import Import
     from catalog.results import ManifestPart
     from catalog.store.port import Store
     from worker.ports import Desk
@@ -172,9 +172,7 @@ def point(store: Store, key: str, content: bytes, *, media_type: str = JSON) -> 
         if found is not None and found.content == content:
             return
         try:
-            store.replace(
-                key, content, media_type=media_type, etag=found.etag if found else None
-            )
+            store.replace(key, content, media_type=media_type, etag=found.etag if found else None)
         except Conflict:
             continue
         return

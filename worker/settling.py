@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catalog import claims
-from catalog.money import Usd
+from catalog import claims, keys
 from catalog.claims import RenderClaim, ShardClaim
+from catalog.money import Usd
+from catalog.renders import Purchase
 from catalog.results import Image, Provenance, ResultLine, Status
 from catalog.store.port import sha256_hex
 
@@ -78,6 +79,17 @@ def delivered(
         checks=record.checks,
         attempts=purchase.attempts if ours else 0,
     )
+
+
+def paid_for(desk: Desk, claim: RenderClaim) -> Usd:
+    """What this claim's takes cost, whatever became of them."""
+    paid = 0
+    for entry in desk.store.list(keys.takes(claim.render_id)):
+        stored = desk.store.read(entry.key)
+        if stored is not None:
+            purchase = Purchase.from_metadata(dict(stored.metadata))
+            paid += purchase.micro_usd if purchase.claim == claim.name else 0
+    return Usd(paid)
 
 
 def _addressed(desk: Desk, image: Image) -> Image:

@@ -1,7 +1,8 @@
 """Which processes does ``skuscene worker`` start, and what if one ends?
 
-One Celery worker per queue, each with the pool that fits its work: threads where it waits, processes
-where it computes. A worker that ends unasked is started again; SIGTERM is passed on and waited for.
+One Celery worker per queue, each with the pool that fits its work: threads where it waits,
+processes where it computes. A worker that ends unasked is started again; SIGTERM is passed on and
+waited for.
 """
 
 from __future__ import annotations
@@ -73,9 +74,12 @@ class Supervisor:
 
     def _start(self, stage: Stage) -> None:
         stage.started_at = time.monotonic()
-        # Its own session: a Ctrl-C at the terminal reaches us, and we pass it on once.
-        stage.process = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
-            _command(stage, self._log_level), start_new_session=True, preexec_fn=_die_with_parent
+        # Its own session: a Ctrl-C at the terminal reaches us, and we pass it on once. We have no
+        # threads that a preexec_fn could meet half-way.
+        stage.process = subprocess.Popen(  # noqa: S603
+            _command(stage, self._log_level),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
         )
 
     def _look(self, stage: Stage) -> int | None:

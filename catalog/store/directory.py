@@ -8,6 +8,7 @@ the object, under ``.skuscene/``. For one machine: network file systems keep nei
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -31,7 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _OWN = ".skuscene"
-_KEY = re.compile(r"^(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._/-]{1,1024}$")
+_LONGEST_KEY = 1_024
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,255}")
+# What asking again does not mend.
+_LASTING = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 _MEDIA_TYPES = {
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
@@ -75,26 +87,24 @@ class DirectoryStore:
         path = self._path(key)
         sha256 = sha256_hex(content)
         with _translated(key):
-            self._write_sidecar(key, sha256, media_type, metadata)
-            if self._link(path, content):
-                return Created(key=key, sha256=sha256, won=True)
+            if not path.exists():
+                self._write_sidecar(key, sha256, media_type, metadata)
+                if self._link(path, content):
+                    return Created(key=key, sha256=sha256, won=True)
             stored = sha256_hex(path.read_bytes())
         return Created(key=key, sha256=stored, won=stored == sha256)
 
     def replace(self, key: str, content: bytes, *, media_type: str, etag: str | None) -> str:
         """Rename a whole file into place while nobody else may."""
         path = self._path(key)
+        sha256 = sha256_hex(content)
         with _translated(key), self._locked(key):
             found = sha256_hex(path.read_bytes()) if path.exists() else None
-            if found != etag:
+            if found == sha256:
+                return sha256
+            if found != etag or not self._put(path, key, content, media_type, is_new=etag is None):
                 msg = f"{key} was changed by somebody else"
                 raise Conflict(msg)
-            sha256 = sha256_hex(content)
-            self._write_sidecar(key, sha256, media_type, {})
-            temporary = self._temporary(content)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-            _sync_folder(path.parent)
         return sha256
 
     def read(self, key: str) -> Stored | None:
@@ -118,35 +128,53 @@ class DirectoryStore:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """Walk the files below a prefix, in key order."""
-        folder = self._root / prefix.rpartition("/")[0]
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
         with _translated(prefix):
-            found = sorted(
-                (path.relative_to(self._root).as_posix(), path.stat().st_size)
-                for path in folder.rglob("*")
-                if path.is_file() and self._own not in path.parents
-            )
+            found = sorted(self._files(start, prefix))
         for key, size_bytes in found:
-            if key.startswith(prefix):
-                yield Listed(key=key, size_bytes=size_bytes)
+            yield Listed(key=key, size_bytes=size_bytes)
 
     def delete(self, key: str) -> None:
-        """Remove the file."""
+        """Remove the file, then what describes it."""
         with _translated(key):
             self._path(key).unlink(missing_ok=True)
+            described = self._sidecar(key, "")
+            for sidecar in described.parent.glob(f"{described.name.split('.')[0]}.*"):
+                sidecar.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         # Keys are made by catalog.keys; this is the second lock on the same door.
-        if not _KEY.match(key) or key.startswith(("/", _OWN)):
+        segments = key.split("/")
+        if len(key) > _LONGEST_KEY or segments[0] == _OWN or not all(map(_is_plain, segments)):
             msg = f"{key!r} is no key of this store"
             raise StoreRefuses(msg)
         return self._root / key
 
+    def _files(self, start: Path, prefix: str) -> Iterator[tuple[str, int]]:
+        for folder, folders, names in os.walk(start, onerror=_raise_unless_absent):
+            if folder == str(self._root):
+                folders.remove(_OWN)
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                # Somebody may delete a file between its listing and this look at it.
+                with contextlib.suppress(FileNotFoundError):
+                    if key.startswith(prefix):
+                        yield key, path.stat().st_size
+
+    def _put(self, path: Path, key: str, content: bytes, media_type: str, *, is_new: bool) -> bool:
+        self._write_sidecar(key, sha256_hex(content), media_type, {})
+        if is_new:  # linked, because ``create`` does not wait for our lock
+            return self._link(path, content)
+        self._temporary(content).replace(path)
+        _sync_folder(path.parent)
+        return True
+
     def _link(self, path: Path, content: bytes) -> bool:
-        if path.exists():
-            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._temporary(content)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             os.link(temporary, path)
         except FileExistsError:
             return False
@@ -157,10 +185,14 @@ class DirectoryStore:
 
     def _temporary(self, content: bytes) -> Path:
         path = self._own / "tmp" / uuid.uuid4().hex
-        with path.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with path.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # a full disk must not be filled further by every attempt
+            path.unlink(missing_ok=True)
+            raise
         return path
 
     def _sidecar(self, key: str, sha256: str) -> Path:
@@ -174,10 +206,10 @@ class DirectoryStore:
         if not metadata and media_type == _media_type(key):
             return
         path = self._sidecar(key, sha256)
-        if path.exists():
-            return
+        path.parent.mkdir(exist_ok=True)
         described = {"key": key, "media_type": media_type, "metadata": dict(metadata)}
-        self._link(path, json.dumps(described).encode())
+        # Over what a writer left who died before its object was there.
+        self._temporary(json.dumps(described).encode()).replace(path)
 
     def _read_sidecar(self, key: str, sha256: str) -> tuple[str, dict[str, str]]:
         try:
@@ -192,6 +224,15 @@ class DirectoryStore:
         with path.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _is_plain(segment: str) -> bool:
+    return segment not in {".", ".."} and _SEGMENT.fullmatch(segment) is not None
+
+
+def _raise_unless_absent(exc: OSError) -> None:
+    if not isinstance(exc, FileNotFoundError | NotADirectoryError):
+        raise exc
 
 
 def _media_type(key: str) -> str:
@@ -210,9 +251,9 @@ def _sync_folder(folder: Path) -> None:
 def _translated(key: str) -> Iterator[None]:
     try:
         yield
-    except PermissionError as exc:
-        msg = f"the store's directory does not let us at {key}: {exc.strerror}"
-        raise StoreRefuses(msg) from exc
     except OSError as exc:
+        if exc.errno in _LASTING:
+            msg = f"the store's directory does not let us at {key}: {exc.strerror}"
+            raise StoreRefuses(msg) from exc
         msg = f"the store's directory failed at {key}: {exc.strerror or exc}"
         raise StoreUnavailable(msg) from exc

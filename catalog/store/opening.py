@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 
 from catalog import keys
 from catalog.store.port import Conflict, Store, StoreRefuses
@@ -41,12 +41,12 @@ def open_store(url: str, options: S3Options | None = None) -> Store:
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
-        from catalog.store.directory import DirectoryStore  # noqa: PLC0415  only what is used
+        from catalog.store.directory import DirectoryStore
 
         return DirectoryStore(Path(unquote(parts.path)))
     if parts.scheme == "s3" and parts.netloc:
         # boto3 takes 0.4 s and 50 MB to load: only who uses a bucket pays for it.
-        from catalog.store.s3 import S3Options, S3Store  # noqa: PLC0415
+        from catalog.store.s3 import S3Options, S3Store
 
         return S3Store(parts.netloc, parts.path, options or S3Options())
     msg = f"{url!r} names no store: use s3://bucket/prefix or file:///directory (SKUSCENE_STORE)"
@@ -67,7 +67,14 @@ def identify(store: Store) -> str:
     if found is None:
         msg = f"{store.url} does not give back what was just written to it"
         raise StoreRefuses(msg)
-    return StoreIdentity.from_json(found.content).id
+    try:
+        return StoreIdentity.from_json(found.content).id
+    except ValidationError as exc:
+        msg = (
+            f"{store.url} holds a {keys.STORE_IDENTITY} that is not Skuscene's: "
+            "use another bucket, prefix or directory (SKUSCENE_STORE)"
+        )
+        raise StoreRefuses(msg) from exc
 
 
 def probe(store: Store) -> None:
@@ -77,8 +84,8 @@ def probe(store: Store) -> None:
         StoreRefuses: the store ignores a condition, so two writers could overwrite each other.
     """
     key = f"probe/{uuid.uuid4().hex}.json"
+    store.create(key, b"1", media_type=JSON)
     try:
-        store.create(key, b"1", media_type=JSON)
         if store.create(key, b"2", media_type=JSON).won or _content(store, key) != b"1":
             _refuse(store, "If-None-Match")
         _probe_replace(store, key)

@@ -69,6 +69,10 @@ class Listed:
 class Store(Protocol):
     """Objects by key. Every method raises ``StoreUnavailable`` or ``StoreRefuses``."""
 
+    def __hash__(self) -> int:
+        """A store is itself: what was read from one is never given out for another."""
+        ...
+
     @property
     def url(self) -> str:
         """The store as it was named, without credentials."""
@@ -87,7 +91,8 @@ class Store(Protocol):
     def replace(self, key: str, content: bytes, *, media_type: str, etag: str | None) -> str:
         """Write an object if it is still the one that was read; return the new ETag.
 
-        ``etag=None`` says that there was none.
+        ``etag=None`` says that there was none. Bytes that are already there count as written, as
+        with ``create``.
 
         Raises:
             Conflict: it is another one by now.

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 _TAKEN = {409, 412}
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
-_REFUSING = {301, 400, 401, 403, 404}
+_REFUSING = {301, 400, 401, 403, 404, 405, 501}
+# Of those statuses, but good on another attempt: slow, or damaged on the way.
+_PASSING = {"RequestTimeout", "SlowDown", "BadDigest", "XAmzContentChecksumMismatch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,8 @@ class S3Options:
     sse: str | None = None
     sse_kms_key_id: str | None = None
     connect_timeout_s: float = 5.0
-    read_timeout_s: float = 30.0
+    # Three attempts of both together stay near `put_deadline_s`.
+    read_timeout_s: float = 20.0
     connections: int = 64
 
 
@@ -186,7 +190,7 @@ class S3Store:
                 **headers,
                 **condition,
             )
-        except BotoCoreError as exc:
+        except (BotoCoreError, OSError) as exc:
             raise _translation(exc, self._said(key)) from exc
 
     def _said(self, key: str) -> str:
@@ -201,17 +205,19 @@ class S3Store:
 
 
 def _client(options: S3Options) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        config=Config(
-            connect_timeout=options.connect_timeout_s,
-            read_timeout=options.read_timeout_s,
-            max_pool_connections=options.connections,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            # Custom endpoints seldom have a DNS name per bucket.
-            s3={"addressing_style": "path"} if _has_endpoint() else {},
-        ),
+    config = Config(
+        connect_timeout=options.connect_timeout_s,
+        read_timeout=options.read_timeout_s,
+        max_pool_connections=options.connections,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        # Custom endpoints seldom have a DNS name per bucket.
+        s3={"addressing_style": "path"} if _has_endpoint() else {},
     )
+    try:
+        return boto3.session.Session().client("s3", config=config)
+    except ValueError as exc:
+        msg = f"{exc}: write it as http://host:port (AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL)"
+        raise StoreRefuses(msg) from exc
 
 
 def _has_endpoint() -> bool:
@@ -220,7 +226,7 @@ def _has_endpoint() -> bool:
 
 
 def _s3_endpoint() -> str | None:
-    import os  # noqa: PLC0415  the one variable that botocore itself reads by service name
+    import os
 
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
@@ -237,11 +243,13 @@ def _translation(exc: Exception, said: str) -> Exception:
     if isinstance(exc, NoCredentialsError | PartialCredentialsError):
         msg = "no credentials for the store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         return StoreRefuses(msg)
+    if isinstance(exc, ParamValidationError):
+        return StoreRefuses(f"{said} can't be asked for: {exc}")
     if not isinstance(exc, ClientError):
         return StoreUnavailable(f"the store can't be reached for {said}: {exc}")
     status, code = _status(exc), _code(exc)
     if code == "NoSuchBucket":
         return StoreRefuses(f"there is no bucket for {said}: make it, or mend SKUSCENE_STORE")
-    if status in _REFUSING and code not in {"RequestTimeout", "SlowDown"}:
+    if status in _REFUSING and code not in _PASSING:
         return StoreRefuses(f"the store refuses {said}: {code} (HTTP {status})")
     return StoreUnavailable(f"the store answered {code} (HTTP {status}) for {said}")

@@ -37,9 +37,7 @@ def run_demo(options: argparse.Namespace) -> int:
     out = Path(options.out).absolute()
     order = _order(options)
     try:
-        with private_redis(
-            named=read_settings().redis_server, directory=out / "redis"
-        ) as server:
+        with private_redis(named=read_settings().redis_server, directory=out / "redis") as server:
             display.say(f"Redis: {server.binary.name} on a private socket; store: {out / 'store'}")
             variables = _variables(server.url, out)
             settings = read_settings(
@@ -92,7 +90,7 @@ def _variables(redis_url: str, out: Path) -> dict[str, str]:
 def _workers(variables: dict[str, str], log: Path) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+        process = subprocess.Popen(
             [sys.executable, "-m", "worker.supervisor"],
             env=variables,
             stdin=subprocess.DEVNULL,

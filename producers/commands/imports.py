@@ -1,4 +1,4 @@
-"""``skuscene import``, ``status``, ``pause``, ``resume``, ``cancel``, ``recover``, ``verify``, ``gallery``."""
+"""``skuscene import`` and the verbs that speak of one import."""
 
 from __future__ import annotations
 
@@ -131,8 +131,7 @@ def _consents(plan: Plan, settings: Settings, options: argparse.Namespace) -> bo
     price = f"{plan.renders} renders, about {plan.standard} USD (in batches: {plan.batch} USD)"
     if not sys.stdin.isatty():
         display.say(
-            f"{price}: more than SKUSCENE_CONFIRM_ABOVE_USD={limit}; "
-            "say --yes, or set a --budget"
+            f"{price}: more than SKUSCENE_CONFIRM_ABOVE_USD={limit}; say --yes, or set a --budget"
         )
         return False
     display.say(price)
@@ -148,9 +147,7 @@ def _tell(warnings: tuple[str, ...], rejected: int, import_id: str) -> None:
         display.say(f"{rejected} rejected rows: {keys.rejected(import_id)} says why")
 
 
-def _started(
-    shop: Skuscene, import_id: str, rejected: int, options: argparse.Namespace
-) -> int:
+def _started(shop: Skuscene, import_id: str, rejected: int, options: argparse.Namespace) -> int:
     status = shop.status(import_id)
     if options.json:
         _print_json(status.model_dump(mode="json"))

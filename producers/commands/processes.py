@@ -27,7 +27,7 @@ def run_simulator(options: argparse.Namespace) -> int:
     return _become("worker.simulator", options.rest)
 
 
-def _become(module: str, arguments: list[str]) -> int:
+def _become(module: str, arguments: list[str]) -> Exit:
     # The worker's modules are never imported here: producers run without Pillow and the SDK.
     if importlib.util.find_spec("PIL") is None:
         display.say(
@@ -36,4 +36,4 @@ def _become(module: str, arguments: list[str]) -> int:
         return Exit.USAGE
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+    return os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606

@@ -28,6 +28,7 @@ NEGATIVE_WEIGHT = 3
 _LIST_START = re.compile(
     r'\s*\{\s*"(?:products|items|data|results|nodes|entries|catalog)"\s*:\s*\[\s*\{'
 )
+_GOES_ON = ("{", "[", ",")
 _MARKUP = re.compile(r"\s*<(?:\?xml|!doctype|html|rss|feed)\b", re.IGNORECASE)
 
 
@@ -74,7 +75,9 @@ def _kind(found: Survey) -> Kind:
     if _LIST_START.match(start):
         return Kind.LIST
     lines = [line for line in start.splitlines()[:20] if line.strip()]
-    return Kind.LINES if len(lines) == 1 or any(map(_is_object, lines)) else Kind.LIST
+    is_indented = len(lines) > 1 and lines[0].rstrip().endswith(_GOES_ON)
+    is_lines = len(lines) == 1 or any(map(_is_object, lines))
+    return Kind.LINES if is_lines and not is_indented else Kind.LIST
 
 
 def _is_object(line: str) -> bool:

@@ -163,7 +163,9 @@ def _folded(known: list[Entry], source: Source, notes: Notes) -> Iterator[Folded
     if product is not None:
         yield Folded(rows=rows, outcome=product)
         return
-    what = f"it prices {known[0].key[:80]!r}, which has no row of its own; restore the product's row"
+    what = (
+        f"it prices {known[0].key[:80]!r}, which has no row of its own; restore the product's row"
+    )
     yield from _all_rejected(known, source, Rejection.ROW_ORPHAN, what)
 
 

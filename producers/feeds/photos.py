@@ -107,32 +107,38 @@ def _apart(part: str, *, commas: bool) -> Iterator[str]:
 
 def _by_blank(part: str) -> list[str]:
     """Split at blanks before a URL; blanks inside one link stay."""
-    text = part.strip()
-    if not any(f" {scheme}" in " ".join(text.split()) for scheme in _SCHEMES):
-        return [text]
-    links: list[str] = []
-    for word in text.split():
+    words = part.split()
+    if not any(word.startswith(_SCHEMES) for word in words[1:]):
+        return [part.strip()]
+    links: list[list[str]] = []
+    for word in words:
         if links and not word.startswith(_SCHEMES):
-            links[-1] += f" {word}"
+            links[-1].append(word)
         else:
-            links.append(word)
-    return [link.strip(",; ") for link in links]
+            links.append([word])
+    return [" ".join(link).strip(",; ") for link in links]
 
 
 def _by_comma(text: str) -> list[str]:
+    """Split at commas where a link can begin; commas inside one link stay."""
     first, *rest = text.split(",")
-    links = [first]
+    # Each link is a list of its pieces, so that a cell of nothing but commas costs linear time.
+    links = [[first]]
     for piece in rest:
         if _begins(piece, after=links[-1]):
-            links.append(piece)
+            links.append([piece])
         else:
-            links[-1] += f",{piece}"
-    return links
+            links[-1].append(piece)
+    return [",".join(link) for link in links]
 
 
-def _begins(piece: str, *, after: str) -> bool:
+def _begins(piece: str, *, after: Sequence[str]) -> bool:
     """Tell whether a link begins at a comma: after a URL only another URL does."""
-    before, text = after.strip(" \"'").casefold(), piece.strip(" \"'").casefold()
-    if before.startswith((*_SCHEMES, "//")):
+    text = _bare(piece)
+    if _bare(after[0]).startswith((*_SCHEMES, "//")):
         return text.startswith((*_SCHEMES, "//"))
-    return before.endswith(IMAGE_SUFFIXES) and looks_like_link(text)
+    return looks_like_link(text) and _bare(after[-1]).endswith(IMAGE_SUFFIXES)
+
+
+def _bare(piece: str) -> str:
+    return piece.strip(" \"'").casefold()

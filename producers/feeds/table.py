@@ -16,6 +16,7 @@ from producers.feeds.survey import Survey
 CELL_MAX_CHARS = 10_000_000
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 50
+_NO_TEXT = "".join(DELIMITERS) + "\"' \r\n"
 _SEP_LINE = "sep="
 """Excel's own first line, which names the delimiter and is no record."""
 _SEP_LENGTH = len(_SEP_LINE) + 1
@@ -94,7 +95,7 @@ def read_heading(found: Survey) -> Heading:
         for delimiter in ([named_delimiter] if named_delimiter else DELIMITERS)
     ]
     best = max(tried, key=lambda heading: (len(set(heading.columns)), _even(heading)))
-    if not best.columns:
+    if not best.columns or not found.head.strip(_NO_TEXT):
         raise FeedError(f"{found.path.name}: the file holds blank lines only; export it again")
     if is_whole and not best.samples:
         raise FeedError(

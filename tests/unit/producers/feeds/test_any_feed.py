@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from catalog.product import Product, RejectedRow
 from producers.feeds.errors import FeedError
-from producers.feeds.feed import Feed, open_feed
+from producers.feeds.feed import Feed, Folded, open_feed
 from tests.unit.producers.feeds.conftest import FEEDS
 
 SHIPPED = ["spree/products.csv", "vendure/products.csv", "shopify-packt/Product-data.csv"]
@@ -51,16 +51,27 @@ CELLS = st.sampled_from(
 few = settings(max_examples=60, deadline=None)
 
 
-def read(content: bytes, *, format_name: str | None = None) -> tuple[Feed, list[Any]]:
+Answer = tuple[Feed, list[Folded]]
+
+
+def read(content: bytes, *, format_name: str | None = None) -> Answer | str:
+    """Read a feed to its end; the text is that of a FeedError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "feed"
         path.write_bytes(content)
-        feed = open_feed(path, format=format_name, mapping={})
-        return feed, list(feed.folded())
+        try:
+            feed = open_feed(path, format=format_name, mapping={})
+            return feed, list(feed.folded())
+        except FeedError as exc:
+            return str(exc)
 
 
-def check_accounts(feed: Feed, folded: list[Any]) -> list[int]:
-    """Every row is in one outcome; a rejection is about its own row; what left can be written."""
+def checked_rows(answer: Answer | str) -> list[int]:
+    """Check that every row is in one outcome, and a rejection about its own; give the rows."""
+    if isinstance(answer, str):
+        assert answer
+        return []
+    feed, folded = answer
     rows = [row for fold in folded for row in fold.rows]
     assert len(rows) == len(set(rows)) == feed.rows_read
     for fold in folded:
@@ -80,14 +91,7 @@ def check_accounts(feed: Feed, folded: list[Any]) -> list[int]:
 @given(content=st.binary(max_size=300), packed=st.booleans())
 def test_random_bytes_end_in_an_answer(content: bytes, *, packed: bool) -> None:
     for format_name in (None, "csv", "jsonl", "json"):
-        try:
-            feed, folded = read(
-                gzip.compress(content) if packed else content, format_name=format_name
-            )
-        except FeedError as exc:
-            assert str(exc)
-        else:
-            check_accounts(feed, folded)
+        checked_rows(read(gzip.compress(content) if packed else content, format_name=format_name))
 
 
 @few
@@ -95,12 +99,7 @@ def test_random_bytes_end_in_an_answer(content: bytes, *, packed: bool) -> None:
 def test_random_bytes_below_a_heading_end_in_an_answer(tail: bytes, encoding: str) -> None:
     heading = "sku,title,image\nA,Lamp,a.jpg\n".encode(encoding)
 
-    try:
-        feed, folded = read(heading + tail)
-    except FeedError as exc:
-        assert str(exc)
-    else:
-        check_accounts(feed, folded)
+    checked_rows(read(heading + tail))
 
 
 @pytest.mark.parametrize("format_name", sorted(HEADINGS))
@@ -124,14 +123,10 @@ def test_every_row_of_a_random_table_is_in_one_outcome(
     if b"\0" in content:
         return
 
-    try:
-        feed, folded = read(content, format_name=format_name)
-    except FeedError as exc:
-        assert "no row below it" in str(exc)  # noqa: PT017  every row was blank
-        return
+    answer = read(content, format_name=format_name)
 
     filled = [at for at, row in enumerate(rows, start=2) if any(cell.strip() for cell in row)]
-    assert check_accounts(feed, folded) == filled
+    assert checked_rows(answer) == filled or (not filled and isinstance(answer, str))
 
 
 @few
@@ -158,12 +153,9 @@ def test_every_row_of_a_random_table_is_in_one_outcome(
 def test_every_line_of_random_json_is_in_one_outcome(lines: list[Any]) -> None:
     content = "\n".join(json.dumps(line) for line in lines).encode()
 
-    try:
-        feed, folded = read(content, format_name="jsonl")
-    except FeedError as exc:
-        assert str(exc)
-    else:
-        assert check_accounts(feed, folded) == list(range(1, len(lines) + 1))
+    answer = read(content, format_name="jsonl")
+
+    assert isinstance(answer, str) or checked_rows(answer) == list(range(1, len(lines) + 1))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -178,9 +170,4 @@ def test_a_mangled_real_feed_ends_in_an_answer(name: str, data: st.DataObject) -
             st.binary(max_size=4) | st.sampled_from([b'"', b"\n", b","])
         )
 
-    try:
-        feed, folded = read(bytes(content))
-    except FeedError as exc:
-        assert str(exc)
-    else:
-        check_accounts(feed, folded)
+    checked_rows(read(bytes(content)))

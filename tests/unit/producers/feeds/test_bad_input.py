@@ -85,12 +85,12 @@ def test_a_mapped_column_that_is_not_there_is_named_with_its_like(opened: Open) 
 
 
 def test_an_unknown_field_is_answered_with_those_there_are(opened: Open) -> None:
-    with pytest.raises(FeedError, match="no field 'picture'.*'additional_images'"):
+    with pytest.raises(FeedError, match=r"no field 'picture'.*'additional_images'"):
         opened(GOOD, mapping={"picture": "image"})
 
 
 def test_an_unknown_format_is_answered_with_those_there_are(opened: Open) -> None:
-    with pytest.raises(FeedError, match="'amazon'.*csv, json, jsonl, shopify-csv"):
+    with pytest.raises(FeedError, match=r"'amazon'.*csv, json, jsonl, shopify-csv"):
         opened(GOOD, format="amazon")
 
 
@@ -160,6 +160,12 @@ def test_blank_lines_and_blank_records_are_not_rows_read(opened: Open) -> None:
     assert not rejected
     assert feed.rows_read == 2
     assert [product.row for product in products] == [2, 4]
+
+
+def test_the_heading_is_the_first_record_that_says_anything(opened: Open) -> None:
+    products, _ = split(opened("\n,,\n" + GOOD))
+
+    assert [product.row for product in products] == [2]
 
 
 def test_an_identity_too_long_to_keep_is_rejected_not_cut(opened: Open) -> None:

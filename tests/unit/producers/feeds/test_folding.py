@@ -74,6 +74,17 @@ def test_a_handle_that_comes_back_later_is_folded_all_the_same(opened: Open) -> 
     assert len(shoe.photos) == 3
 
 
+def test_a_product_whose_last_row_is_rejected_is_not_lost(opened: Open) -> None:
+    feed = opened(
+        SHOPIFY + "shoe,Shoe,,,Color,Red,S-R,1,1.jpg,1,,\n"
+        "lamp,Lamp,,,,,L,1,l.jpg,1,,\n"
+        f"shoe,,,,,Blue,{'S' * 1_001},1,2.jpg,2,,\n"
+    )
+
+    assert sorted(fold.rows for fold in feed.folded()) == [(2,), (3,), (4,)]
+    assert feed.rows_read == 3
+
+
 def test_a_row_without_a_handle_is_a_product_of_its_own(opened: Open) -> None:
     feed = opened(
         SHOPIFY + "shoe,Shoe,,,,,S,1,a.jpg,1,,\n,,,,,,T,1,b.jpg,1,,\n,Lamp,,,,,,,c.jpg,1,,\n"
@@ -216,9 +227,9 @@ def test_a_spree_price_for_an_unknown_product_is_an_orphan(opened: Open) -> None
 
 def test_json_lists_and_nested_variants_are_read(opened: Open) -> None:
     feed = opened(
-        '{"id": 7, "title": "Shirt", "body_html": "<p>Soft &amp; warm</p>", "vendor": "Acme",'
+        '{"id": 7, "title": "Shirt", "body_html": "<p>Soft &amp; warm</p>",'
         ' "images": [{"src": "//s.test/1.jpg"}, {"src": "https://s.test/2.jpg"}],'
-        ' "variants": [{"sku": "S-1", "price": 9.5, "title": "S"}, {"sku": "S-2", "title": "M"}]}\n',
+        ' "variants": [{"sku": "S-1", "price": 9.5, "title": "S"}, {"sku": "S-2", "title": "M"}]}',
         name="feed.jsonl",
     )
 
@@ -233,7 +244,8 @@ def test_json_lists_and_nested_variants_are_read(opened: Open) -> None:
 
 def test_dotted_paths_reach_into_json(opened: Open) -> None:
     feed = opened(
-        '{"ref": {"no": "A"}, "texts": {"de": "Lampe"}, "pics": [{"f": {"u": "a.jpg"}}, {"f": {"u": "b.jpg"}}]}',
+        '{"ref": {"no": "A"}, "texts": {"de": "Lampe"},'
+        ' "pics": [{"f": {"u": "a.jpg"}}, {"f": {"u": "b.jpg"}}]}',
         name="feed.jsonl",
         mapping={"sku": "ref.no", "title": "texts.de", "image": "pics.1.f.u"},
     )

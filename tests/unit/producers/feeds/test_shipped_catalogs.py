@@ -36,6 +36,7 @@ def by_id(feed: Feed) -> dict[str, Product]:
 )
 def test_a_real_catalog_folds_into_its_products(
     shipped: Shipped,
+    *,
     name: str,
     format_name: str,
     rows: int,
@@ -111,7 +112,7 @@ def test_spree_variants_bring_their_own_picture(shipped: Shipped) -> None:
     ],
 )
 def test_a_spree_variant_is_found_by_its_sku(
-    shipped: Shipped, product_id: str, sku: str, title: str, image: str, color: str
+    shipped: Shipped, *, product_id: str, sku: str, title: str, image: str, color: str
 ) -> None:
     product = by_id(shipped("spree/products.csv"))[product_id]
 
@@ -207,7 +208,7 @@ def test_vendure_variants_that_share_a_sku_stay_apart(shipped: Shipped) -> None:
     ],
 )
 def test_a_shopify_product_stands_where_the_file_says(
-    shipped: Shipped, row: int, handle: str, title: str, price: str, image: str
+    shipped: Shipped, *, row: int, handle: str, title: str, price: str, image: str
 ) -> None:
     product = by_id(shipped("shopify-packt/Product-data.csv"))[handle]
 

@@ -1,0 +1,1 @@
+"""The contact sheet: one page, without a server, that shows what an import delivered."""
