@@ -40,7 +40,7 @@ class Usd:
             raise ValueError(msg)  # noqa: TRY004  pydantic turns a ValueError into a finding
         try:
             dollars = Decimal(str(amount))
-            if not abs(dollars) <= _MOST:
+            if not -_MOST <= dollars <= _MOST:
                 raise ValueError(amount)  # noqa: TRY301  one message for all that is wrong
             return cls(int((dollars * MICRO).to_integral_value(ROUND_HALF_UP)))
         except (InvalidOperation, OverflowError, ValueError) as exc:

@@ -6,17 +6,23 @@ must agree.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import kombu
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import RedisError
 
 from catalog.claims import QUEUE_OF, QUEUES
 
 if TYPE_CHECKING:
     from catalog.claims import Claim
     from catalog.settings import Settings
+
+
+# kombu translates what happens to a connection, but not what Redis refuses (memory full, read-only).
+_FAILURES: Final = (OperationalError, RedisError, OSError)
 
 
 class QueueUnavailable(Exception):
@@ -29,7 +35,7 @@ def broker_url(redis_url: str) -> str:
     if parts.scheme != "unix":
         return redis_url
     database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"
+    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
 def connect(settings: Settings, redis_url: str) -> Celery:
@@ -47,6 +53,8 @@ def connect(settings: Settings, redis_url: str) -> Celery:
             "retry_on_timeout": True,
         },
         task_default_queue="control",
+        # All of them, so that a plain `celery -A worker worker` does the whole job.
+        task_queues=[kombu.Queue(name, routing_key=name) for name in QUEUES],
         task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         task_serializer="json",
         accept_content=["json"],
@@ -90,7 +98,7 @@ class Queue:
                 argsrepr="-",
                 kwargsrepr="-",
             )
-        except (OperationalError, OSError) as exc:
+        except _FAILURES as exc:
             msg = f"{task} was not enqueued: {exc}"
             raise QueueUnavailable(msg) from exc
 
@@ -104,6 +112,6 @@ class Queue:
             with self._app.connection_for_read() as connection:
                 channel: Any = connection.default_channel
                 return {name: int(channel.client.llen(name)) for name in QUEUES}
-        except (OperationalError, OSError) as exc:
+        except _FAILURES as exc:
             msg = f"the queues can't be counted: {exc}"
             raise QueueUnavailable(msg) from exc

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import unicodedata
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +27,6 @@ from catalog.models import UnknownModel, load_models
 from catalog.queue import Queue, QueueUnavailable, connect
 from catalog.settings import (
     REDIS_WAYS,
-    STORE_WAYS,
     Settings,
     SettingsError,
     need,
@@ -54,9 +54,9 @@ LARGEST_SKEW_S = 2.0
 _INSPECT_S = 2.0
 _PRECEDENCE = (Exit.SERVICE, Exit.USAGE, Exit.FAILED)
 _HIGHEST_PORT = 65_535
-_HOST = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_-]{1,63})*\.?", re.I
-)
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+# A shorter one is a test's, and words of messages would vanish with it.
+_SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,12 +81,11 @@ def diagnose(settings: Settings, faults: Iterable[str] = ()) -> Iterator[Finding
 
     ``faults`` are those of the settings themselves (:func:`catalog.settings.examine_settings`).
     """
-    secrets = _secrets(settings)
     for finding in _checks(settings, faults):
         yield replace(
             finding,
-            message=_concealed(finding.message, secrets),
-            advice=_concealed(finding.advice, secrets),
+            message=concealed(finding.message, settings),
+            advice=concealed(finding.advice, settings),
         )
 
 
@@ -94,6 +93,13 @@ def exit_of(findings: Iterable[Finding]) -> Exit:
     """The exit code of all findings together: the first of 4, 2, 1, 0 that one asks for."""
     wanted = {finding.exit for finding in findings if finding.outcome == "fault"}
     return next((code for code in _PRECEDENCE if code in wanted), Exit.DONE)
+
+
+def concealed(text: str, settings: Settings) -> str:
+    """Put stars in place of every secret that we hold, whoever quoted it."""
+    for secret in _secrets(settings):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _checks(settings: Settings, faults: Iterable[str]) -> Iterator[Finding]:
@@ -262,7 +268,7 @@ def check_store(settings: Settings) -> Iterator[Finding]:
 
 def check_store_clock(store: Store) -> Iterator[Finding]:
     """Compare an S3 server's clock with ours; a directory has none of its own."""
-    from catalog.store.s3 import S3Store  # noqa: PLC0415  loaded already if it matters
+    from catalog.store.s3 import S3Store
 
     if not isinstance(store, S3Store):
         return
@@ -419,8 +425,16 @@ def is_place(entry: str) -> bool:
     try:
         ip_network(inside, strict=False)
     except ValueError:
-        return _HOST.fullmatch(inside) is not None
+        return _HOST.fullmatch(_as_looked_up(inside)) is not None
     return True
+
+
+def _as_looked_up(host: str) -> str:
+    folded = unicodedata.normalize("NFKC", host).lower().removesuffix(".")
+    try:
+        return folded if folded.isascii() else folded.encode("idna").decode()
+    except UnicodeError:
+        return ""
 
 
 def _split_port(entry: str) -> tuple[str, str | None]:
@@ -475,17 +489,12 @@ def _message_and_ways(exc: Exception) -> tuple[str, str]:
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
-    """What no output may hold, whoever quotes it."""
     key = settings.gemini_api_key
+    signed_in = str(settings.redis_url).partition("://")[2].rpartition("@")[0]
     held = [
         key.get_secret_value() if key else "",
         *(os.environ.get(name, "") for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
+        signed_in.rpartition(":")[2],
         *(os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
     ]
-    return tuple(secret for secret in held if secret)
-
-
-def _concealed(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
+    return tuple(secret for secret in held if len(secret) >= _SHORTEST_SECRET)

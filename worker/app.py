@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -22,10 +23,9 @@ from catalog import queue
 from catalog.epoch import ensure_epoch
 from catalog.models import load_models
 from catalog.queue import Queue
-from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need, read_settings
-from catalog.state import State, StateUnavailable, check, open_redis
-from catalog.store.opening import StoreUrlError, identify, open_store, probe
-from catalog.store.port import StoreError
+from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
+from catalog.state import State, open_redis
+from catalog.store.opening import identify
 from worker import tasks
 from worker.calls import Calls
 from worker.feeder import reconcile, recover_all
@@ -36,11 +36,11 @@ from worker.leases import LeaseKeeper
 from worker.ledger import StoreLedger
 from worker.logs import configure_logs
 from worker.ports import Desk, Limits
+from worker.services import CannotStart, check_services, worker_store
 
 if TYPE_CHECKING:
     from celery import Celery
 
-    from catalog.store.s3 import S3Options
     from worker.model import ImageModel
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ class Process:
     """The clients of one worker process, made on first use and after every fork."""
 
     def __init__(self, settings: Settings, app: Celery) -> None:
-        self._settings = settings
+        self.settings = settings
         self._app = app
         self._made: Desk | None = None
         self._state: State
@@ -81,22 +81,10 @@ class Process:
                 self._made = self._make()
             return self._made
 
-    def check(self) -> None:
-        """Reach Redis and the store, and try the store's conditional writes.
-
-        Raises:
-            StateUnavailable, StoreError: one of them can't be used.
-        """
-        settings = self._settings
-        check(open_redis(str(settings.redis_url)))
-        store = open_store(str(settings.store), store_options(settings))
-        identify(store)
-        probe(store)
-
     def recover(self) -> None:
         """Notice that Redis is new or was emptied, and rebuild from the store what it knew."""
         desk = self.desk()
-        ensure_epoch(self._state, desk.store, model_deadline_s=self._settings.model_deadline_s)
+        ensure_epoch(self._state, desk.store, model_deadline_s=self.settings.model_deadline_s)
         if self._state.claim_recovery():
             log.info("epoch_begun", recovered=recover_all(desk))
 
@@ -111,8 +99,8 @@ class Process:
             client.close()
 
     def _make(self) -> Desk:
-        settings = self._settings
-        store = open_store(str(settings.store), store_options(settings))
+        settings = self.settings
+        store = worker_store(settings)
         store_id = identify(store)
         state = self._state = State(open_redis(str(settings.redis_url)), store_id)
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -151,7 +139,7 @@ class Process:
                 idle_before = idle
             except Exception as exc:  # noqa: BLE001  an outage must not end the watch
                 log.warning("reconcile_failed", error=str(exc))
-            if self._stopped.wait(self._settings.reconcile_every_s):
+            if self._stopped.wait(self.settings.reconcile_every_s):
                 return
 
     def _is_idle(self) -> bool:
@@ -204,20 +192,6 @@ def _model(kind: str, settings: Settings) -> ImageModel:
     )
 
 
-def store_options(settings: Settings) -> S3Options | None:
-    """What every object of an S3 store carries."""
-    if not str(settings.store).startswith("s3:"):
-        return None
-    from catalog.store.s3 import S3Options
-
-    return S3Options(
-        cache_control=settings.store_cache_control,
-        sse=settings.store_sse,
-        sse_kms_key_id=settings.store_sse_kms_key_id,
-        connections=settings.generate_concurrency + 16,
-    )
-
-
 def limits(settings: Settings) -> Limits:
     """The numbers that the stages obey."""
     return Limits(
@@ -261,22 +235,19 @@ def _connect_signals(process: Process) -> None:
     @signals.worker_init.connect(weak=False)
     def _check(**_: object) -> None:
         try:
-            process.check()
-        except (StateUnavailable, StoreError, StoreUrlError, SettingsError) as exc:
-            raise SystemExit(_refusal(exc)) from exc
+            check_services(process.settings)
+        except CannotStart as exc:
+            sys.stderr.write(f"skuscene worker: {exc}\n")
+            raise SystemExit(exc.code) from exc
 
     @signals.worker_ready.connect(weak=False)
     def _ready(sender: Any = None, **_: object) -> None:
         consumed = {one.name for one in sender.task_consumer.queues} if sender else set()
         if "control" in consumed:
             process.look_after_imports()
-        log.info("worker_ready", queues=sorted(consumed), store=str(process._settings.store))  # noqa: SLF001
+        log.info("worker_ready", queues=sorted(consumed), store=str(process.settings.store))
 
     @signals.worker_process_shutdown.connect(weak=False)
     @signals.worker_shutdown.connect(weak=False)
     def _close(**_: object) -> None:
         process.close()
-
-
-def _refusal(exc: Exception) -> str:
-    return f"skuscene worker: {exc}"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from catalog.claims import QUEUES
 from catalog.settings import Settings, SettingsError, read_settings
+from worker.services import SETTING_WRONG, CannotStart, check_services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,6 @@ _POOLS = {"prepare": "threads", "generate": "threads", "finish": "prefork", "con
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 30.0
 _STEADY_S = 60.0
-_REFUSED = 4
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,20 +54,17 @@ class Supervisor:
         self._log_level = log_level
         self._stopping = False
 
-    def run(self) -> int:
-        """Run until stopped; returns the exit code (4 if a stage can't start at all)."""
+    def run(self) -> None:
+        """Run until stopped."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for stage in self._stages:
             self._start(stage)
         while not self._stopping:
             for stage in self._stages:
-                if self._look(stage) == _REFUSED:
-                    self._end()
-                    return _REFUSED
+                self._look(stage)
             time.sleep(0.2)
         self._end()
-        return 0
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -82,24 +79,21 @@ class Supervisor:
             preexec_fn=_die_with_parent,  # noqa: PLW1509
         )
 
-    def _look(self, stage: Stage) -> int | None:
+    def _look(self, stage: Stage) -> None:
         now = time.monotonic()
         if stage.process is None:
             if now >= stage.again_at:
                 self._start(stage)
-            return None
+            return
         code = stage.process.poll()
         if code is None:
-            return None
-        if code == _REFUSED and now - stage.started_at < _STEADY_S and stage.falls == 0:
-            return _REFUSED
+            return
         stage.falls = 0 if now - stage.started_at > _STEADY_S else stage.falls + 1
         wait_s = min(_RESTART_S * 2 ** max(0, stage.falls - 1), _LONGEST_RESTART_S)
         stage.process, stage.again_at = None, now + wait_s
         sys.stderr.write(
             f"skuscene worker: {stage.queue} ended ({code}); again in {wait_s:.0f} s\n"
         )
-        return None
 
     def _end(self) -> None:
         running = [stage.process for stage in self._stages if stage.process is not None]
@@ -151,14 +145,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in queues if name not in QUEUES]
     if unknown or not queues:
         sys.stderr.write(f"skuscene worker: unknown queue {unknown}; there are {QUEUES}\n")
-        return 2
+        return SETTING_WRONG
     try:
         settings = read_settings()
+        # Once, before four processes say the same. Later a service may go and come back.
+        check_services(settings)
     except SettingsError as exc:
         sys.stderr.write(f"skuscene worker: {exc}\n")
-        return 2
+        return SETTING_WRONG
+    except CannotStart as exc:
+        sys.stderr.write(f"skuscene worker: {exc}\n")
+        return exc.code
     chosen = stages(queues, settings, options.concurrency)
-    return Supervisor(chosen, grace_s=settings.stop_grace_s, log_level=options.log_level).run()
+    Supervisor(chosen, grace_s=settings.stop_grace_s, log_level=options.log_level).run()
+    return 0
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def run_simulator(options: argparse.Namespace) -> int:
 
 def _become(module: str, arguments: list[str]) -> Exit:
     # The worker's modules are never imported here: producers run without Pillow and the SDK.
-    if importlib.util.find_spec("PIL") is None:
+    if not _has_worker():
         display.say(
             "this installation has no worker: install it with `pip install 'skuscene[worker]'`"
         )
@@ -37,3 +37,10 @@ def _become(module: str, arguments: list[str]) -> Exit:
     sys.stdout.flush()
     sys.stderr.flush()
     return os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
+
+
+def _has_worker() -> bool:
+    try:
+        return importlib.util.find_spec("PIL") is not None
+    except ImportError:
+        return False

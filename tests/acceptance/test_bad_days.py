@@ -39,7 +39,7 @@ def order(*more: str, limit: int = 4) -> tuple[str, ...]:
 
 def lines(shop: House, import_id: str) -> list[dict[str, Any]]:
     """The result lines that the manifest names."""
-    import gzip  # noqa: PLC0415
+    import gzip
 
     store = shop.folder / "store"
     manifest = json.loads((store / f"imports/{import_id}/manifest.json").read_bytes())
@@ -134,9 +134,7 @@ def test_workers_killed_in_mid_import_leave_nothing_behind(shop: House) -> None:
         first.wait(10)
         open_at_kill = shop.books()["calls"]
     shop.latency(0.0)
-    with shop.workers(
-        wait_ready=False, SKUSCENE_LEASE_S="3", SKUSCENE_LEASE_RENEW_S="1"
-    ):
+    with shop.workers(wait_ready=False, SKUSCENE_LEASE_S="3", SKUSCENE_LEASE_RENEW_S="1"):
         finished = shop.skuscene("status", "one", "--watch", "--json", timeout_s=110)
 
     assert started.code == 3

@@ -57,7 +57,7 @@ class House:
 
     def skuscene(self, *arguments: str, timeout_s: float = 100.0) -> Ran:
         """Run a command as a person would."""
-        done = subprocess.run(  # noqa: S603  our own command line
+        done = subprocess.run(
             [sys.executable, "-m", "producers", *arguments],
             env=self.variables,
             cwd=self.folder,
@@ -83,13 +83,13 @@ class House:
         self._tell("latency", {"latency_s": seconds})
 
     def _tell(self, what: str, content: Any) -> None:
-        request = urllib.request.Request(  # noqa: S310  loopback
+        request = urllib.request.Request(
             f"{self.simulator_url}/_sim/{what}",
             data=json.dumps(content).encode(),
             headers={"content-type": "application/json"},
             method="POST",
         )
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10):
             pass
 
     @contextlib.contextmanager
@@ -161,7 +161,7 @@ def simulator_process(folder: Path, *arguments: str) -> Iterator[str]:
     """Run the simulator; yields its address."""
     command = [sys.executable, "-m", "worker.simulator", "--port", "0", "--latency-s", "0"]
     with (folder / "simulator.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603  our own module
+        process = subprocess.Popen(
             [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -182,7 +182,7 @@ def s3_server(folder: Path) -> Iterator[str]:
     """Run moto's S3 server with an empty bucket; yields its address."""
     port = free_port()
     with (folder / "moto.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603  our own interpreter
+        process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -191,8 +191,8 @@ def s3_server(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(lambda: _listens(port), timeout_s=30.0, what="the S3 server listening")
-        request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")  # noqa: S310  loopback
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
+        request = urllib.request.Request(f"{url}/{BUCKET}", method="PUT")
+        with urllib.request.urlopen(request, timeout=10):
             pass
         yield url
     finally:

@@ -1,25 +1,28 @@
-"""How does a test wait? For a condition, with a deadline; never for time to pass."""
+"""How does a test wait for something that happens elsewhere?"""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+T = TypeVar("T")
 
 _LOOK_EVERY_S = 0.02
 
 
-def wait_for(condition: Callable[[], object], *, timeout_s: float, what: str) -> None:
-    """Return as soon as ``condition`` holds.
+def wait_for(condition: Callable[[], T], timeout_s: float, what: str) -> T:
+    """Look until the condition holds; return what it returned.
 
     Raises:
-        AssertionError: it did not hold within ``timeout_s``; the message names ``what``.
+        AssertionError: it did not hold in time; the message says what was waited for.
     """
     until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            message = f"waited {timeout_s:.0f} s in vain for {what}"
-            raise AssertionError(message)
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() >= until:
+            msg = f"waited {timeout_s} s in vain for {what}"
+            raise AssertionError(msg)
         time.sleep(_LOOK_EVERY_S)

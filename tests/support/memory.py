@@ -1,0 +1,476 @@
+"""What stands in for the store, for Redis and for the queue where a test needs none of them?
+
+Dictionaries behind the same protocols, held to them by the contract suites that the real ones
+pass (tests/integration/test_store_contract.py, test_state.py, test_queue.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.claims import QUEUE_OF, QUEUES, Claim
+from catalog.queue import QueueUnavailable
+from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
+from catalog.state import Progress, Settled, StateUnavailable
+from catalog.store.port import (
+    Conflict,
+    Created,
+    Listed,
+    Stored,
+    StoreRefuses,
+    StoreUnavailable,
+    sha256_hex,
+)
+
+
+class MemoryStore:
+    """A store in memory that fails to order.
+
+    ``fail(n)`` makes the next calls fail before they do anything; ``lose_reply(n)`` lets the next
+    writes happen and then fail; ``before`` is called with method and key before anything happens
+    (count there, block there, die there). ``calls`` lists what was asked.
+    """
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
+        self.url = "memory://store"
+        self.calls: list[tuple[str, str]] = []
+        self.before: Callable[[str, str], None] = lambda method, key: None
+        self._objects: dict[str, Stored] = {}
+        self._guard = threading.Lock()
+        self._failures: list[Exception] = []
+        self._replies_to_lose = 0
+        for key, content in (objects or {}).items():
+            self.create(key, content, media_type="application/octet-stream")
+
+    # -- faults ------------------------------------------------------------------------------
+
+    def fail(self, times: int = 1, exc: Exception | None = None) -> None:
+        """Let the next calls fail before anything happens."""
+        self._failures += [exc or StoreUnavailable("told to fail")] * times
+
+    def lose_reply(self, times: int = 1) -> None:
+        """Let the next writes happen, and say that they did not."""
+        self._replies_to_lose += times
+
+    # -- the store ---------------------------------------------------------------------------
+
+    def create(
+        self, key: str, content: bytes, *, media_type: str, metadata: Mapping[str, str] = {}
+    ) -> Created:
+        self._begin("create", key)
+        with self._guard:
+            stored = self._objects.get(key)
+            if stored is None:
+                stored = self._objects[key] = _stored(key, content, media_type, metadata)
+        self._reply()
+        return Created(key=key, sha256=stored.sha256, won=stored.content == content)
+
+    def replace(self, key: str, content: bytes, *, media_type: str, etag: str | None) -> str:
+        self._begin("replace", key)
+        with self._guard:
+            found = self._objects.get(key)
+            if found is None or found.content != content:
+                if (found.etag if found else None) != etag:
+                    msg = f"{key} was changed by somebody else"
+                    raise Conflict(msg)
+                found = self._objects[key] = _stored(key, content, media_type, {})
+        self._reply()
+        return found.etag
+
+    def read(self, key: str) -> Stored | None:
+        self._begin("read", key)
+        return self._objects.get(key)
+
+    def has(self, key: str) -> bool:
+        self._begin("has", key)
+        return key in self._objects
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self._begin("list", prefix)
+        with self._guard:
+            found = sorted(self._objects.items())
+        for key, stored in found:
+            if key.startswith(prefix):
+                yield Listed(key=key, size_bytes=len(stored.content))
+
+    def delete(self, key: str) -> None:
+        self._begin("delete", key)
+        with self._guard:
+            self._objects.pop(key, None)
+
+    # -- for tests ---------------------------------------------------------------------------
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key there is, in order."""
+        return tuple(sorted(self._objects))
+
+    def content(self, key: str) -> bytes:
+        """The bytes under a key that must be there; counts as no call."""
+        return self._objects[key].content
+
+    def damage(self, key: str, content: bytes | None) -> None:
+        """Change an object behind everybody's back; ``None`` removes it."""
+        with self._guard:
+            old = self._objects.pop(key)
+            if content is not None:
+                self._objects[key] = _stored(key, content, old.media_type, old.metadata)
+
+    def _begin(self, method: str, key: str) -> None:
+        _check_key(key, whole=method != "list")
+        self.calls.append((method, key))
+        self.before(method, key)
+        with self._guard:
+            failure = self._failures.pop(0) if self._failures else None
+        if failure is not None:
+            raise failure
+
+    def _reply(self) -> None:
+        with self._guard:
+            lost = self._replies_to_lose > 0
+            self._replies_to_lose -= lost
+        if lost:
+            msg = "told to lose this reply"
+            raise StoreUnavailable(msg)
+
+
+def _stored(key: str, content: bytes, media_type: str, metadata: Mapping[str, str]) -> Stored:
+    return Stored(
+        key=key,
+        content=content,
+        etag=sha256_hex(content),
+        media_type=media_type,
+        metadata=dict(metadata),
+    )
+
+
+def _check_key(key: str, *, whole: bool) -> None:
+    # The strictest of the real ones (a directory) decides what a key is.
+    segments = key.split("/") if whole else key.split("/")[:-1]
+    if len(key) > 1_024 or any(part in {"", ".", ".."} for part in segments):
+        msg = f"{key!r} is no key of this store"
+        raise StoreRefuses(msg)
+
+
+@dataclass(slots=True)
+class _Shard:
+    status: list[Status | None]
+    outcomes: dict[int, ResultLine] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        return self.status.count(None)
+
+
+@dataclass(slots=True)
+class _Import:
+    shards: int
+    renders: int
+    intent: str | None = None
+    feeder: tuple[str, float] | None = None
+    open: dict[int, _Shard] = field(default_factory=dict)
+    committed: dict[int, ManifestPart] = field(default_factory=dict)
+
+
+class MemoryState:
+    """What Redis knows of running imports, in a dictionary.
+
+    ``away`` set to true makes every call fail; ``clear()`` is Redis being emptied; ``clock`` tells
+    seconds, for leases and the feeder's token.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.away = False
+        self._clock = clock
+        self._guard = threading.RLock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._guard:
+            self._imports: dict[str, _Import] = {}
+            self._spent: dict[str, int] = {}
+            self._doubtful: dict[str, int] = {}
+            self._leases: dict[str, tuple[str, float]] = {}
+            self._epoch: str | None = None
+            self._buy_not_before = 0.0
+            self._recovery: tuple[bool, float] = (False, 0.0)
+
+    # -- the epoch ---------------------------------------------------------------------------
+
+    def has_epoch(self) -> bool:
+        with self._there():
+            return self._epoch is not None
+
+    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:
+        with self._there():
+            if self._epoch is None:
+                self._epoch, self._buy_not_before = epoch, buy_not_before
+
+    def claim_recovery(self, *, ttl_s: float = 300.0) -> bool:
+        with self._there():
+            done, until = self._recovery
+            if done or until > self._clock():
+                return False
+            self._recovery = (False, self._clock() + ttl_s)
+            return True
+
+    def finish_recovery(self) -> None:
+        with self._there():
+            self._recovery = (True, 0.0)
+
+    def buy_not_before(self) -> float:
+        with self._there():
+            return max(0.0, self._buy_not_before - self._clock())
+
+    def now(self) -> float:
+        with self._there():
+            return self._clock()
+
+    # -- imports -----------------------------------------------------------------------------
+
+    def register(self, import_id: str, *, shards: int, renders: int) -> None:
+        with self._there():
+            self._imports.setdefault(import_id, _Import(shards=shards, renders=renders))
+
+    def is_registered(self, import_id: str) -> bool:
+        with self._there():
+            return import_id in self._imports
+
+    def running(self) -> tuple[str, ...]:
+        with self._there():
+            return tuple(sorted(self._imports))
+
+    def forget(self, import_id: str) -> None:
+        with self._there():
+            for known in (self._imports, self._spent, self._doubtful):
+                known.pop(import_id, None)  # type: ignore[attr-defined]
+
+    def progress(self, import_id: str) -> Progress | None:
+        with self._there():
+            known = self._imports.get(import_id)
+            if known is None:
+                return None
+            lines = [line for shard in known.open.values() for line in shard.outcomes.values()]
+            parts = known.committed.values()
+            settled = {
+                status.value: sum(line.status is status for line in lines)
+                + sum(getattr(part.counts, status.value) for part in parts)
+                for status in Status
+            }
+            return Progress(
+                counts=RenderCounts(
+                    expected=known.renders,
+                    open=max(0, known.renders - sum(settled.values())),
+                    **settled,
+                ),
+                micro_usd=sum(line.cost_usd.micro for line in lines)
+                + sum(part.cost_usd.micro for part in parts),
+                doubtful_micro_usd=self._doubtful.get(import_id, 0),
+                committed=len(known.committed),
+                open_parts=len(known.open),
+            )
+
+    def intent(self, import_id: str) -> str | None:
+        with self._there():
+            known = self._imports.get(import_id)
+            return known.intent if known else None
+
+    def cache_intent(self, import_id: str, intent: str) -> None:
+        with self._there():
+            if import_id in self._imports:
+                self._imports[import_id].intent = intent
+
+    def add_spent(self, import_id: str, micro_usd: int) -> None:
+        with self._there():
+            self._spent[import_id] = self._spent.get(import_id, 0) + micro_usd
+
+    def spent(self, import_id: str) -> int:
+        with self._there():
+            return self._spent.get(import_id, 0) + self._doubtful.get(import_id, 0)
+
+    def add_doubtful(self, import_id: str, micro_usd: int) -> None:
+        with self._there():
+            self._doubtful[import_id] = self._doubtful.get(import_id, 0) + micro_usd
+
+    # -- the feeder --------------------------------------------------------------------------
+
+    @contextmanager
+    def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
+        with self._there():
+            known = self._imports.get(import_id)
+            ours = known is not None and _free(known.feeder, token, self._clock())
+            if known is not None and ours:
+                known.feeder = (token, self._clock() + ttl_s)
+        try:
+            yield ours
+        finally:
+            with self._there():
+                known = self._imports.get(import_id)
+                if known and known.feeder and known.feeder[0] == token:
+                    known.feeder = None
+
+    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool:
+        with self._there():
+            known = self._imports.get(import_id)
+            if known is None or known.feeder is None or known.feeder[0] != token:
+                return False
+            if part in known.committed or part in known.open:
+                return False
+            known.open[part] = _Shard(status=[None] * slots)
+            return True
+
+    def open_parts(self, import_id: str) -> tuple[int, ...]:
+        with self._there():
+            known = self._imports.get(import_id)
+            return tuple(sorted(known.open)) if known else ()
+
+    def open_slots(self, import_id: str, part: int) -> tuple[int, ...]:
+        with self._there():
+            shard = self._shard(import_id, part)
+            return tuple(at for at, was in enumerate(shard.status) if was is None) if shard else ()
+
+    # -- shards ------------------------------------------------------------------------------
+
+    def is_open(self, import_id: str, part: int, slot: int) -> bool:
+        return slot in self.open_slots(import_id, part)
+
+    def settle(self, line: ResultLine, *, part: int, slot: int) -> Settled:
+        with self._there():
+            shard = self._shard(line.import_id, part)
+            if shard is None:
+                return Settled(changed=False, left=-1)
+            changed = slot < len(shard.status) and shard.status[slot] is None
+            if changed:
+                shard.status[slot] = line.status
+                shard.outcomes[slot] = line
+            return Settled(changed=changed, left=shard.left)
+
+    def left(self, import_id: str, part: int) -> int:
+        with self._there():
+            shard = self._shard(import_id, part)
+            return -1 if shard is None else shard.left
+
+    def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]:
+        with self._there():
+            shard = self._shard(import_id, part)
+            return dict(shard.outcomes) if shard else {}
+
+    def commit(self, import_id: str, committed: ManifestPart) -> bool:
+        with self._there():
+            known = self._imports[import_id]
+            if committed.part in known.committed:
+                return False
+            known.committed[committed.part] = committed
+            known.open.pop(committed.part, None)
+            return True
+
+    def committed(self, import_id: str) -> dict[int, ManifestPart]:
+        with self._there():
+            known = self._imports.get(import_id)
+            return dict(known.committed) if known else {}
+
+    # -- leases ------------------------------------------------------------------------------
+
+    def acquire_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        with self._there():
+            if not _free(self._leases.get(render_id), None, self._clock()):
+                return False
+            self._leases[render_id] = (token, self._clock() + ttl_s)
+            return True
+
+    def renew_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        with self._there():
+            if not self._holds(render_id, token):
+                return False
+            self._leases[render_id] = (token, self._clock() + ttl_s)
+            return True
+
+    def release_lease(self, render_id: str, token: str) -> None:
+        with self._there():
+            if self._holds(render_id, token):
+                del self._leases[render_id]
+
+    @contextmanager
+    def held(self, render_id: str) -> Iterator[bool]:
+        """Be the buyer while the block runs: ``worker.ports.Leases`` without a renewing thread."""
+        token = f"token-{time.monotonic_ns()}"
+        ours = self.acquire_lease(render_id, token, ttl_s=3_600)
+        try:
+            yield ours
+        finally:
+            self.release_lease(render_id, token)
+
+    def _holds(self, render_id: str, token: str) -> bool:
+        held = self._leases.get(render_id)
+        return held is not None and held[0] == token and held[1] > self._clock()
+
+    def _shard(self, import_id: str, part: int) -> _Shard | None:
+        known = self._imports.get(import_id)
+        return known.open.get(part) if known else None
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        if self.away:
+            msg = "told to be away"
+            raise StateUnavailable(msg)
+        with self._guard:
+            yield
+
+
+def _free(held: tuple[str, float] | None, token: str | None, now: float) -> bool:
+    return held is None or held[0] == token or held[1] <= now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A claim on the queue."""
+
+    task: str
+    claim: Any
+    countdown_s: float
+
+
+class MemoryQueue:
+    """A queue that a test works off itself; ``away`` set to true makes every call fail."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.waiting: list[Message] = []
+        self.sent: list[Message] = []
+
+    def enqueue(self, task: str, claim: Claim, *, countdown_s: float = 0.0) -> None:
+        self._check()
+        # As over the wire: what arrives is a copy, read from JSON.
+        copy = type(claim).from_json(claim.to_json())
+        message = Message(task=task, claim=copy, countdown_s=countdown_s)
+        self.waiting.append(message)
+        self.sent.append(message)
+
+    def depths(self) -> dict[str, int]:
+        self._check()
+        found = dict.fromkeys(QUEUES, 0)
+        for message in self.waiting:
+            found[QUEUE_OF[message.task]] += 1
+        return found
+
+    def take(self, task: str | None = None) -> Message | None:
+        """Take the oldest message off, of one task or of any."""
+        for at, message in enumerate(self.waiting):
+            if task in {None, message.task}:
+                return self.waiting.pop(at)
+        return None
+
+    def of(self, task: str) -> tuple[Any, ...]:
+        """Claims ever sent for a task."""
+        return tuple(message.claim for message in self.sent if message.task == task)
+
+    def _check(self) -> None:
+        if self.away:
+            msg = "told to be away"
+            raise QueueUnavailable(msg)
