@@ -6,7 +6,7 @@ A feed's rows are folded into products; a product knows its variants and its pho
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -89,7 +89,7 @@ class Product(Wire):
 class RejectedRow(Wire):
     """A line of ``rejected.jsonl``: a feed row that can't be used, and why."""
 
-    schema_: Annotated[str, Field(alias="schema", pattern=r"^skuscene\.rejected/1$")] = (
+    schema_: Annotated[Literal["skuscene.rejected/1"], Field(alias="schema")] = (
         "skuscene.rejected/1"
     )
     row: int = Field(ge=1)

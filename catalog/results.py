@@ -39,7 +39,7 @@ class Image(Wire):
     width_px: int = Field(ge=0)
     height_px: int = Field(ge=0)
     media_type: str
-    url: str | None = None
+    url: str | None = Field(default=None, exclude_if=lambda url: url is None)
 
 
 class ReferenceUsed(Wire):

@@ -30,7 +30,10 @@ _LATER = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
@@ -68,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_processes(verbs)
     for name, what in _LATER.items():
         later = _verb(verbs, name, f"{what} (not built yet)", _run_later)
-        later.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+        later.set_defaults(passes_on=True)
     return parser
 
 
@@ -86,7 +89,8 @@ def _verb(
         epilog=example or None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    # Only what is parsed by another program may have options that are unknown here.
+    parser.set_defaults(run=run, passes_on=False)
     return parser
 
 
@@ -200,11 +204,15 @@ def _add_processes(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     worker.add_argument("--concurrency", type=_positive, metavar="N", help="[the settings']")
     worker.add_argument("--log-level", default="INFO")
     simulator = _verb(
-        verbs, "simulator", "run a stand-in for the Gemini API, which sells for nothing", _run_sim
+        verbs,
+        "simulator",
+        "run a stand-in for the Gemini API, which sells for nothing",
+        _run_sim,
+        "  skuscene simulator --port 8089\n"
+        "  skuscene simulator --port 8089 --latency-s 10-40 --rate 503=0.1\n\n"
+        "docs/simulator.md lists every option and every outcome that can be ordered.",
     )
-    simulator.add_argument(
-        "rest", nargs=argparse.REMAINDER, help="--port P and more: try -- --help"
-    )
+    simulator.set_defaults(passes_on=True)
 
 
 def _run_later(options: argparse.Namespace) -> int:

@@ -174,7 +174,7 @@ class LazyModel:
 
 def _model(kind: str, settings: Settings) -> ImageModel:
     if kind == "preview":
-        from worker.preview.model import PreviewModel
+        from worker.stage.model import PreviewModel
 
         return PreviewModel()
     from worker.gemini.model import GeminiModel

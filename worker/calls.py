@@ -43,6 +43,9 @@ class Calls:
         except concurrent.futures.TimeoutError as exc:
             future.cancel()
             raise _late(request) from exc
+        except concurrent.futures.CancelledError as exc:
+            msg = f"the call to {request.model_id} was cut off; it may have been billed"
+            raise OutcomeUnknown("outcome_unknown", msg) from exc
 
     async def _bounded(self, request: TakeRequest) -> Answer:
         try:

@@ -18,7 +18,7 @@ from worker import plans
 from worker.errors import TryLater
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from catalog.claims import ShardClaim
     from catalog.store.port import Store
@@ -34,7 +34,7 @@ def commit(desk: Desk, claim: ShardClaim) -> None:
     Does nothing while a render of the shard is open; may be repeated at any time.
 
     Raises:
-        TryLater: the part is not readable after being written.
+        TryLater: outcomes are missing, or the part is not readable after being written.
     """
     left = desk.state.left(claim.import_id, claim.part)
     if left > 0:
@@ -42,6 +42,7 @@ def commit(desk: Desk, claim: ShardClaim) -> None:
     if left == 0:
         outcomes = desk.state.outcomes(claim.import_id, claim.part)
         lines = [outcomes[at] for at in sorted(outcomes)]
+        _check_complete(desk, claim, lines)
         _write(desk.store, claim, lines)
         found = read_part(desk.store, claim.import_id, claim.part)
         if found is None:
@@ -74,6 +75,15 @@ def count(lines: Iterable[ResultLine]) -> RenderCounts:
     for line in lines:
         tally[line.status.value] = tally.get(line.status.value, 0) + 1
     return RenderCounts(expected=sum(tally.values()), **tally)
+
+
+def _check_complete(desk: Desk, claim: ShardClaim, lines: Sequence[ResultLine]) -> None:
+    """Redis may be emptied between two looks at it; a part is written once and must be whole."""
+    parts = plans.read_import(desk.store, claim.import_id).parts
+    planned = next(part.renders for part in parts if part.part == claim.part)
+    if len(lines) != planned:
+        msg = f"part {claim.part} of {claim.import_id} has {len(lines)} of {planned} outcomes"
+        raise TryLater("internal", msg)
 
 
 def _write(store: Store, claim: ShardClaim, lines: Iterable[ResultLine]) -> None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import structlog
+
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ProductClaim, ShardClaim
 from catalog.epoch import unpublished
+from catalog.queue import QueueUnavailable
 from catalog.results import Status
+from catalog.state import StateUnavailable
+from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.commit import read_part
 from worker.settling import line_of, settle
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
     from catalog.imports import Import
     from worker.ports import Desk
+
+log = structlog.get_logger(__name__)
 
 _FEEDER_TTL_S = 60.0
 
@@ -33,7 +40,9 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
     """
     imported = plans.read_import(desk.store, claim.import_id)
     _recover(desk, imported)
-    wanted = plans.intent(desk, claim.import_id)
+    if not desk.state.is_registered(claim.import_id):
+        return  # published, and forgotten: a late message must not bring its state back
+    wanted = plans.read_intent(desk, claim.import_id)
     token = uuid.uuid4().hex
     with desk.state.feeder(claim.import_id, token, ttl_s=_FEEDER_TTL_S) as ours:
         if not ours:
@@ -44,7 +53,6 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
             if claim.refeed:
                 _feed_again(desk, imported)
             _open_shards(desk, imported, token)
-    _nudge(desk, imported)
 
 
 def _recover(desk: Desk, imported: Import) -> None:
@@ -57,8 +65,8 @@ def _recover(desk: Desk, imported: Import) -> None:
     desk.state.register(imported.import_id, shards=len(imported.parts), renders=renders)
     for part in imported.parts:
         committed = read_part(desk.store, imported.import_id, part.part)
-        if committed is not None:
-            desk.state.commit(imported.import_id, committed)
+        if committed is not None and desk.state.commit(imported.import_id, committed):
+            desk.state.add_spent(imported.import_id, committed.cost_usd.micro)
 
 
 def _open_shards(desk: Desk, imported: Import, token: str) -> None:
@@ -118,7 +126,11 @@ def _cancel(desk: Desk, imported: Import, token: str) -> None:
 
 
 def _nudge(desk: Desk, imported: Import) -> None:
-    """Go on where a process stopped between two steps: ask for commits and the publication."""
+    """Go on where a process stopped between two steps: ask for commits and the publication.
+
+    Only once a round: every commit asks for a feed, so a feed that asked for commits would, while
+    some are waiting, multiply them.
+    """
     if not desk.state.is_registered(imported.import_id):
         return
     for part in desk.state.open_parts(imported.import_id):
@@ -138,7 +150,7 @@ def reconcile(desk: Desk, *, idle: bool) -> None:
     nothing: it finds the record, the master or the lease.
     """
     for import_id in desk.state.running():
-        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=idle))
+        _look_after(desk, import_id, refeed=idle)
 
 
 def recover_all(desk: Desk) -> int:
@@ -146,8 +158,16 @@ def recover_all(desk: Desk) -> int:
 
     For a Redis that was emptied: reads one listing of ``imports/``.
     """
-    found = 0
-    for import_id in unpublished(desk.store):
-        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=True))
-        found += 1
-    return found
+    return sum(_look_after(desk, import_id, refeed=True) for import_id in unpublished(desk.store))
+
+
+def _look_after(desk: Desk, import_id: str, *, refeed: bool) -> bool:
+    try:
+        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=refeed))
+        _nudge(desk, plans.read_import(desk.store, import_id))
+    except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+        raise
+    except Exception:  # one broken import must not keep the others waiting
+        log.exception("import_broken", import_id=import_id)
+        return False
+    return True

@@ -13,15 +13,20 @@ after 5 nothing, because step 1 finds the master.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
 
 from catalog import claims, keys
 from catalog.money import ZERO, Usd
 from catalog.renders import LedgerLine, Purchase, Refusal, RenderRecord, RenderSpec, Tokens, seed
 from catalog.results import Status
-from catalog.store.port import StoreUnavailable
+from catalog.store.port import Conflict, StoreError, StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.errors import (
     LaneStopped,
@@ -38,11 +43,18 @@ from worker.prepare import spec_of
 from worker.settling import delivered, line_of, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from catalog.claims import RenderClaim
     from catalog.imports import PlannedProduct, PlannedSlot
     from worker.ports import Desk
 
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
 JSON = "application/json"
+_LONGEST_ID = 100
+"""Characters of a model's own words in a take's metadata, which S3 bounds to 2 KB in all."""
 
 
 def generate(desk: Desk, claim: RenderClaim) -> None:
@@ -131,21 +143,28 @@ def _buy(desk: Desk, claim: RenderClaim) -> None:
     started = time.monotonic()
     try:
         answer = desk.ask(request)
+        purchase = _purchase(desk, claim, slot, spec, answer)
+        _keep(desk, claim, answer, purchase)
     except RenderError as exc:
         _book_failure(desk, claim, slot, exc, run_s=time.monotonic() - started)
         raise
-    purchase = _purchase(desk, claim, slot, spec, answer)
-    _keep(desk, claim, answer, purchase)
-    desk.state.add_spent(claim.import_id, purchase.micro_usd)
+    except Exception as exc:
+        # A fault of ours, and it does not say whether it came before the sale or after it.
+        unknown = OutcomeUnknown("internal", str(exc))
+        _book_failure(desk, claim, slot, unknown, run_s=time.monotonic() - started)
+        raise
     _book(desk, claim, slot, purchase, run_s=time.monotonic() - started)
+    desk.state.add_spent(claim.import_id, purchase.micro_usd)
 
 
 def _check_budget(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> None:
+    # Also without a budget: what has no price here must fail before it is asked for, not after.
+    estimate = _estimate(desk, claim, slot)
     budget = plans.read_import(desk.store, claim.import_id).budget_usd
     if budget is None:
         return
     spent = Usd(desk.state.spent(claim.import_id))
-    if spent + _estimate(desk, claim, slot) > budget:
+    if spent + estimate > budget:
         raise LaneStopped("budget", f"{spent} of {budget} USD are spent: the next call is too much")
 
 
@@ -185,8 +204,8 @@ def _purchase(
         claim=claim.name,
         fingerprint=spec.fingerprint,
         model_asked=slot.model,
-        model_answered=answer.model_answered,
-        response_id=answer.response_id,
+        model_answered=answer.model_answered[:_LONGEST_ID],
+        response_id=answer.response_id[:_LONGEST_ID],
         tokens=_tokens(answer.usage),
         micro_usd=_price(desk, slot, answer.usage, size=slot.size).micro,
         sent_at=answer.sent_at,
@@ -201,27 +220,35 @@ def _keep(desk: Desk, claim: RenderClaim, answer: Answer, purchase: Purchase) ->
     A late second answer becomes the next take: nothing that was answered is dropped.
     """
     media_type, ext = sniff_media_type(answer.content)
-    until = time.monotonic() + desk.limits.put_deadline_s
-    delay_s = 0.2
-    take_no = 1
-    while True:
+    for take_no in itertools.count(1):
+        write = partial(
+            desk.store.create,
+            keys.take(claim.render_id, take_no, ext),
+            answer.content,
+            media_type=media_type,
+            metadata=purchase.changed(take=take_no).to_metadata(),
+        )
         try:
-            created = desk.store.create(
-                keys.take(claim.render_id, take_no, ext),
-                answer.content,
-                media_type=media_type,
-                metadata=purchase.changed(take=take_no).to_metadata(),
-            )
-        except StoreUnavailable as exc:
-            if time.monotonic() + delay_s > until:
-                msg = f"the store did not take a paid picture: {exc}"
-                raise OutcomeUnknown("outcome_unknown", msg) from exc
-            desk.sleep(delay_s)
-            delay_s = min(delay_s * 2, 5.0)
-            continue
+            created = _put(desk, write)
+        except StoreError as exc:
+            msg = f"the store did not take a paid picture: {exc}"
+            raise OutcomeUnknown("outcome_unknown", msg) from exc
         if created.won:
             return
-        take_no += 1
+
+
+def _put(desk: Desk, write: Callable[[], T]) -> T:
+    """Write what was paid for: a store that is away, or refuses us, is asked until the deadline."""
+    until = time.monotonic() + desk.limits.put_deadline_s
+    delay_s = 0.2
+    while True:
+        try:
+            return write()
+        except (StoreUnavailable, StoreRefuses):
+            if time.monotonic() + delay_s > until:
+                raise
+        desk.sleep(delay_s)
+        delay_s = min(delay_s * 2, 5.0)
 
 
 def _book(
@@ -244,10 +271,10 @@ def _book_failure(
     desk: Desk, claim: RenderClaim, slot: PlannedSlot, exc: RenderError, *, run_s: float
 ) -> None:
     line = _line(desk, claim, slot, run_s=run_s).changed(reason=exc.reason)
+    spend = desk.state.add_spent
     if isinstance(exc, OutcomeUnknown):
-        reserved = _estimate(desk, claim, slot)
-        desk.state.add_doubtful(claim.import_id, reserved.micro)
-        line = line.changed(outcome="doubtful", cost_usd=reserved)
+        line = line.changed(outcome="doubtful", cost_usd=_estimate(desk, claim, slot))
+        spend = desk.state.add_doubtful
     elif isinstance(exc, PromptBlocked | NoPicture):
         usage = exc.usage or Usage()
         line = line.changed(
@@ -255,10 +282,16 @@ def _book_failure(
             tokens=_tokens(usage),
             cost_usd=_price(desk, slot, usage, size=None),
         )
-        desk.state.add_spent(claim.import_id, line.cost_usd.micro)
+    # A store that can't be written must not hide what the call came to: the attempt would not be
+    # counted, and the call be made again and again. The ledger keeps the line and tries again.
+    try:
+        desk.ledger.book(line, at_once=True)
         if isinstance(exc, PromptBlocked):
-            _remember_refusal(desk, claim, slot, exc, line.cost_usd)
-    desk.ledger.book(line, at_once=True)
+            _put(desk, partial(_remember_refusal, desk, claim, slot, exc, line.cost_usd))
+    except StoreError as away:
+        log.warning("call_not_in_ledger_yet", render_id=claim.render_id, error=str(away))
+    if line.cost_usd:
+        spend(claim.import_id, line.cost_usd.micro)
 
 
 def _remember_refusal(
@@ -276,9 +309,10 @@ def _remember_refusal(
     )
     key = keys.refused(claim.render_id)
     found = desk.store.read(key)
-    desk.store.replace(
-        key, refusal.to_json(indent=2), media_type=JSON, etag=found.etag if found else None
-    )
+    with contextlib.suppress(Conflict):  # somebody else was refused just now: that will do
+        desk.store.replace(
+            key, refusal.to_json(indent=2), media_type=JSON, etag=found.etag if found else None
+        )
 
 
 def _line(desk: Desk, claim: RenderClaim, slot: PlannedSlot, *, run_s: float) -> LedgerLine:

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 C = TypeVar("C", bound=Claim)
 
 JSON = "application/json"
-_OUTAGE_S = 5.0
+_MOST_DOUBLINGS = 60
 
 
 class Outage(Exception):
@@ -57,17 +57,13 @@ def run(
     Raises:
         Outage: nothing can be done with it now; the broker must keep it.
     """
-    claim = _parsed(task, payload, shape, desk)
-    if claim is None:
-        return
-    with structlog.contextvars.bound_contextvars(
-        task=task, import_id=claim.import_id, part=getattr(claim, "part", None)
-    ):
-        try:
-            _worked(task, claim, work, desk)
-        except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses) as exc:
-            log.warning("service_away", error=str(exc))
-            raise Outage(str(exc)) from exc
+    try:
+        claim = _parsed(task, payload, shape, desk)
+        if claim is not None:
+            _worked_or_parked(task, claim, work, desk)
+    except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses) as exc:
+        log.warning("service_away", task=task, error=str(exc))
+        raise Outage(str(exc)) from exc
 
 
 def _parsed(task: str, payload: object, shape: type[C], desk: Desk) -> C | None:
@@ -96,6 +92,19 @@ def _park(desk: Desk, task: str, payload: object, why: str) -> None:
         keys.parked(task, name), json.dumps(parked, default=str).encode(), media_type=JSON
     )
     log.error("message_parked", task=task, why=why)
+
+
+def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
+    with structlog.contextvars.bound_contextvars(
+        task=task, import_id=claim.import_id, part=getattr(claim, "part", None)
+    ):
+        try:
+            _worked(task, claim, work, desk)
+        except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+            raise
+        except Exception as exc:  # its end could not be written either: the plan has no such place
+            log.exception("claim_broke")
+            _park(desk, task, claim.model_dump(mode="json"), _trace(exc))
 
 
 def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
@@ -132,8 +141,10 @@ def _again_or_end(task: str, claim: C, exc: RenderError, desk: Desk) -> None:
             return
         claim = claim.changed(doubtful=claim.doubtful + 1)
     attempt = getattr(claim, "attempt", None)
-    if attempt is None:  # a control claim: no render to end, its work is repeated by the reconciler
-        desk.queue.enqueue(task, claim, countdown_s=desk.limits.retry_backoff_s)
+    if attempt is None:
+        # A control claim: the reconciler asks for it again. Sent from here as well, each of its
+        # rounds would add one more message that never ends.
+        log.warning("left_to_reconciler", reason=exc.reason, message=exc.message)
         return
     if not doubtful and attempt >= desk.limits.max_attempts:
         _end(claim, Status.FAILED, exc.reason, exc.message, desk)
@@ -150,8 +161,9 @@ def backoff_s(attempt: int, retry_after_s: float | None, limits: Limits, chance:
     time-out and be delivered twice.
     """
     if retry_after_s is not None:
-        return min(retry_after_s, limits.retry_backoff_max_s)
-    ceiling = min(limits.retry_backoff_s * 2.0 ** (attempt - 1), limits.retry_backoff_max_s)
+        return min(max(retry_after_s, 0.0), limits.retry_backoff_max_s)
+    doublings = min(attempt - 1, _MOST_DOUBLINGS)
+    ceiling = min(limits.retry_backoff_s * 2.0**doublings, limits.retry_backoff_max_s)
     return ceiling * chance
 
 

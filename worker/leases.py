@@ -46,11 +46,15 @@ class LeaseKeeper:
         try:
             yield True
         finally:
-            with self._guard:
-                self._held.pop(render_id, None)
+            self._drop(render_id, token)
             # A lease that can't be given back ends by itself.
             with contextlib.suppress(StateUnavailable):
                 self._state.release_lease(render_id, token)
+
+    def _drop(self, render_id: str, token: str) -> None:
+        with self._guard:
+            if self._held.get(render_id) == token:  # else it was lost, and is a neighbour's now
+                del self._held[render_id]
 
     def close(self) -> None:
         """Stop renewing."""
@@ -71,7 +75,18 @@ class LeaseKeeper:
     def _renew_one(self, render_id: str, token: str) -> None:
         try:
             if not self._state.renew_lease(render_id, token, ttl_s=self._ttl_s):
-                # Redis was emptied or we were too slow: take it again if nobody has it.
-                self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+                self._take_again(render_id, token)
         except StateUnavailable as exc:
             log.warning("lease_not_renewed", render_id=render_id, error=str(exc))
+
+    def _take_again(self, render_id: str, token: str) -> None:
+        """Redis was emptied or we were too slow: take it again if nobody has it."""
+        if not self._is_ours(render_id, token):
+            return
+        self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+        if not self._is_ours(render_id, token):  # given back while we took it
+            self._state.release_lease(render_id, token)
+
+    def _is_ours(self, render_id: str, token: str) -> bool:
+        with self._guard:
+            return self._held.get(render_id) == token

@@ -32,6 +32,7 @@ class StoreLedger:
         self._flush_s = flush_s
         self._waiting: list[LedgerLine] = []
         self._seq = 0
+        self._attempted = 0
         self._guard = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -44,11 +45,11 @@ class StoreLedger:
         """
         with self._guard:
             self._waiting.append(line)
-            if at_once or len(self._waiting) >= _LINES:
-                self._write()
-            elif self._thread is None:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._tick, name="ledger", daemon=True)
                 self._thread.start()
+            if at_once or len(self._waiting) >= _LINES:
+                self._write()
 
     def close(self) -> None:
         """Write what waits; for the end of the process."""
@@ -68,14 +69,15 @@ class StoreLedger:
             log.warning("ledger_waits", lines=len(self._waiting), error=str(exc))
 
     def _write(self) -> None:
-        if not self._waiting:
-            return
-        body = b"".join(line.to_json() + b"\n" for line in self._waiting)
-        day = self._waiting[0].at.strftime("%Y-%m-%d")
-        key = keys.ledger(day, self._worker, self._seq)
-        created = self._store.create(key, body, media_type="application/x-ndjson")
-        self._seq += 1
-        if created.won:
-            self._waiting.clear()
-        else:
-            self._write()  # another process of this name wrote that segment: take the next one
+        while self._waiting:
+            # A segment is tried again as it was: if only the reply was lost, it is there already,
+            # and a longer one beside it would count its lines twice.
+            self._attempted = self._attempted or len(self._waiting)
+            lines = self._waiting[: self._attempted]
+            body = b"".join(line.to_json() + b"\n" for line in lines)
+            key = keys.ledger(lines[0].at.strftime("%Y-%m-%d"), self._worker, self._seq)
+            created = self._store.create(key, body, media_type="application/x-ndjson")
+            self._seq += 1
+            if created.won:  # else another process of this name wrote that one: take the next
+                del self._waiting[: self._attempted]
+                self._attempted = 0

@@ -58,9 +58,11 @@ def planned(store: Store, claim: RenderClaim) -> tuple[PlannedProduct, PlannedSl
 
 def intent(desk: Desk, import_id: str) -> str:
     """``run``, ``pause`` or ``cancel``; the store decides, Redis caches."""
-    cached = desk.state.intent(import_id)
-    if cached is not None:
-        return cached
+    return desk.state.intent(import_id) or read_intent(desk, import_id)
+
+
+def read_intent(desk: Desk, import_id: str) -> str:
+    """The same from the store, cached anew: whoever caches may be slower than who changes it."""
     found = desk.store.read(keys.control(import_id))
     wanted = Control.from_json(found.content).intent if found else "run"
     desk.state.cache_intent(import_id, wanted)
@@ -72,7 +74,7 @@ def pause(desk: Desk, import_id: str, *, reason: str, message: str) -> None:
     for _ in range(5):
         found = desk.store.read(keys.control(import_id))
         if found is None:
-            return
+            return  # planning writes it before anything is sent
         control = Control.from_json(found.content)
         if control.intent == "run":
             control = control.changed(

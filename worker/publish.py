@@ -6,6 +6,7 @@ Files first (contact sheet, schemas), then the manifest revision (created once),
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from typing import TYPE_CHECKING
 
@@ -139,9 +140,6 @@ def _stored(store: Store, import_id: str) -> tuple[Manifest, bytes]:
 
 def _point_catalog(store: Store, manifest: Manifest, content: bytes, now: datetime) -> None:
     key = keys.current(manifest.catalog)
-    found = store.read(key)
-    if found is not None and _is_newer(store, CatalogPointer.from_json(found.content), manifest):
-        return
     pointer = CatalogPointer(
         catalog=manifest.catalog,
         import_id=manifest.import_id,
@@ -150,7 +148,22 @@ def _point_catalog(store: Store, manifest: Manifest, content: bytes, now: dateti
         sha256=sha256_hex(content),
         updated_at=now,
     )
-    point(store, key, pointer.to_json(indent=2))
+    for _ in range(_TRIES):
+        found = store.read(key)
+        if found is not None:
+            stands = CatalogPointer.from_json(found.content)
+            if _is_newer(store, stands, manifest):
+                return
+        # On the ETag that was judged: a newer one that came meanwhile must be judged as well.
+        with contextlib.suppress(Conflict):
+            store.replace(
+                key,
+                pointer.to_json(indent=2),
+                media_type=JSON,
+                etag=found.etag if found else None,
+            )
+            return
+    raise TryLater("internal", f"{key} is being written by others")
 
 
 def _is_newer(store: Store, pointer: CatalogPointer, manifest: Manifest) -> bool:

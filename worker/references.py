@@ -36,8 +36,10 @@ def resolve(desk: Desk, photo: Photo, *, import_started_at: datetime) -> Referen
         found = desk.store.read(keys.source(photo.address))
         entry = SourceEntry.from_json(found.content) if found else None
         version = _usable(desk, photo, entry, import_started_at)
-        if version is not None:
+        if version is not None and desk.store.has(version.reference.key):
             return version.reference
+        if version is not None:
+            entry = _without(entry, version)
         looked = _look(desk, photo, entry)
         try:
             _remember(desk, photo, found, looked)

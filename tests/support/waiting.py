@@ -1,4 +1,4 @@
-"""How does a test wait for something that happens elsewhere?"""
+"""How does a test wait? For a condition, with a deadline; never for time to pass."""
 
 from __future__ import annotations
 

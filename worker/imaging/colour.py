@@ -95,7 +95,7 @@ def _with_eight_bits(picture: Image.Image) -> Image.Image:
     key = picture.info.get("transparency")
     grey.info = dict(picture.info)
     if isinstance(key, int):
-        grey.info["transparency"] = key >> 8
+        grey.info["transparency"] = key // 257
     return grey
 
 

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--port", type=int, required=True, help="port to listen on; 0 takes a free one")
+    add("--port", type=int, default=8089, help="port to listen on; 0 takes a free one [8089]")
     add("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
     add("--latency-s", default="0.05", metavar="S|MIN-MAX", help="thinking time, seconds [0.05]")
     add(

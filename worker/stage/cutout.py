@@ -83,8 +83,8 @@ def _product(small: Image.Image) -> Mask | None:
     edge = np.concatenate([reached[0], reached[-1], reached[:, 0], reached[:, -1]])
     if edge.mean() < 0.72:
         return None
-    product = _closed(~reached)
-    return _whole(_without_crumbs(product))
+    product = _whole(_without_crumbs(_closed(~reached)))
+    return _without_crumbs(_without_shadow_rags(product, seen, ground))
 
 
 def _ground(seen: Pixels) -> tuple[Pixels, float]:
@@ -132,19 +132,17 @@ def _edges(seen: Pixels) -> Mask:
         ),
         np.float32,
     )
-    return slope > 0.016 + 1.2 * wide / 255
+    rim = np.concatenate([slope[0], slope[-1], slope[:, 0], slope[:, -1]])
+    calm = min(0.016, max(0.007, 2.2 * float(np.quantile(rim, 0.9))))
+    return slope > calm + 1.15 * wide / 255
 
 
 def _flooded_behind_gaps(passable: Mask) -> Mask:
     """Flood so that gaps of a few pixels in an outline hold, then let the flood close up to it."""
-    tight = Image.fromarray(passable.astype(np.uint8) * 255)
-    narrow = np.asarray(tight.filter(ImageFilter.MinFilter(2 * _GAP_PX + 1))) > 127
-    reached = _flooded(narrow)
-    grown = Image.fromarray(reached.astype(np.uint8) * 255)
+    reached = _flooded(_eroded(passable, _GAP_PX))
     for _ in range(_GAP_PX):
-        grown = grown.filter(ImageFilter.MaxFilter(3))
-        grown = Image.fromarray(np.asarray(grown) * passable)
-    return np.asarray(grown) > 127
+        reached = _dilated(reached, 1) & passable
+    return reached
 
 
 def _flooded(passable: Mask) -> Mask:
@@ -173,10 +171,36 @@ def _along_rows(passable: Mask, reached: Mask) -> Mask:
 
 def _closed(mask: Mask) -> Mask:
     """Shut the small gaps in an outline and take off what is thinner than it."""
-    picture = Image.fromarray(mask.astype(np.uint8) * 255)
-    for step in (ImageFilter.MaxFilter(3), ImageFilter.MinFilter(5), ImageFilter.MaxFilter(3)):
-        picture = picture.filter(step)
-    return np.asarray(picture) > 127
+    return _dilated(_eroded(_dilated(mask, 1), 2), 1)
+
+
+def _dilated(mask: Mask, radius: int) -> Mask:
+    """Grow a mask by a square; the frame's edge repeats outwards."""
+    for _ in range(2):
+        padded = np.pad(mask, ((radius + 1, radius), (0, 0)), mode="edge")
+        sums = np.cumsum(padded, axis=0, dtype=np.int32)
+        mask = (sums[2 * radius + 1 :] > sums[: -2 * radius - 1]).T
+    return mask
+
+
+def _eroded(mask: Mask, radius: int) -> Mask:
+    return ~_dilated(~mask, radius)
+
+
+def _without_shadow_rags(product: Mask, seen: Pixels, ground: Pixels) -> Mask:
+    """Take off thin rags at the product's foot that have the tint of the ground in shade."""
+    radius = max(2, round(0.05 * float(product.sum()) ** 0.5))
+    thick = _dilated(_eroded(product, radius), radius)
+    ratio = seen / ground
+    level = ratio.mean(axis=-1)
+    tint = np.abs((ratio - level[..., None]) * ground).max(axis=-1)
+    shaded = (level > 0.3) & (level < 1.1) & (tint < 0.06)
+    rows = np.flatnonzero(product.any(axis=1))
+    if not rows.size:
+        return product
+    low = np.arange(len(product))[:, None] > rows[0] + 0.55 * (rows[-1] - rows[0])
+    rags = product & ~thick & shaded & low
+    return _dilated(_eroded(product & ~rags, 1), 1)
 
 
 def _without_crumbs(mask: Mask) -> Mask:
