@@ -8,14 +8,21 @@ have ended.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from catalog.state import State
     from catalog.store.port import Store
 
 
-def ensure_epoch(state: State, store: Store, *, model_deadline_s: float) -> None:
+class EpochState(Protocol):
+    """What is needed of :class:`catalog.state.State`."""
+
+    def has_epoch(self) -> bool: ...
+    def now(self) -> float: ...
+    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None: ...
+
+
+def ensure_epoch(state: EpochState, store: Store, *, model_deadline_s: float) -> None:
     """Give Redis an epoch if it has none; costs one listing of ``imports/`` then, else nothing."""
     if state.has_epoch():
         return

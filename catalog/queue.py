@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-import kombu
 from celery import Celery
+from kombu.entity import Queue as BrokerQueue
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
+from catalog import transport
 from catalog.claims import QUEUE_OF, QUEUES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from catalog.settings import Settings
 
 
-# kombu translates what happens to a connection, but not what Redis refuses (memory full, read-only).
+# kombu translates what befalls its own calls, but not what a command of ours is answered.
 _FAILURES: Final = (OperationalError, RedisError, OSError)
 
 
@@ -35,7 +36,7 @@ def broker_url(redis_url: str) -> str:
     if parts.scheme != "unix":
         return redis_url
     database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
+    return f"{transport.ALIAS}+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
 def connect(settings: Settings, redis_url: str) -> Celery:
@@ -43,6 +44,7 @@ def connect(settings: Settings, redis_url: str) -> Celery:
     app = Celery("skuscene", set_as_current=False)
     app.conf.update(
         broker_url=broker_url(redis_url),
+        broker_transport=transport.PATH,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": settings.visibility_timeout_s,
@@ -54,7 +56,7 @@ def connect(settings: Settings, redis_url: str) -> Celery:
         },
         task_default_queue="control",
         # All of them, so that a plain `celery -A worker worker` does the whole job.
-        task_queues=[kombu.Queue(name, routing_key=name) for name in QUEUES],
+        task_queues=[_broker_queue(name) for name in QUEUES],
         task_routes={name: {"queue": queue} for name, queue in QUEUE_OF.items()},
         task_serializer="json",
         accept_content=["json"],
@@ -73,6 +75,10 @@ def connect(settings: Settings, redis_url: str) -> Celery:
         enable_utc=True,
     )
     return app
+
+
+def _broker_queue(name: str) -> Any:
+    return BrokerQueue(name, routing_key=name)  # type: ignore[no-untyped-call]
 
 
 class Queue:

@@ -65,7 +65,7 @@ class Failure(Reason):
     REFERENCE_UNREACHABLE = (
         "reference.unreachable",
         "The photo's host could not be reached, or answered with an error, on every attempt.",
-        "Check the link, then `skuscene retry ID --reason reference.unreachable`.",
+        "Check the link, then import again; what was bought is reused.",
     )
     REFERENCE_NOT_FOUND = (
         "reference.not_found",
@@ -100,17 +100,17 @@ class Failure(Reason):
     PROMPT_BLOCKED = (
         "prompt.blocked",
         "The model's safety system refused the prompt or the picture.",
-        "Look at the finish reason in the record, change the scene's words, then retry.",
+        "Look at the finish reason in the message, change the scene's words, then import again.",
     )
     MODEL_NO_PICTURE = (
         "model.no_picture",
         "The model answered without a picture on every attempt.",
-        "Retry later, or change the scene's words.",
+        "Import again later, or change the scene's words.",
     )
     MODEL_UNAVAILABLE = (
         "model.unavailable",
         "The model was overloaded, limited or unreachable on every attempt.",
-        "Retry later: `skuscene retry ID --reason model.unavailable`.",
+        "Import again later; what was bought is reused.",
     )
     MODEL_REJECTED = (
         "model.rejected",
@@ -120,27 +120,27 @@ class Failure(Reason):
     OUTCOME_UNKNOWN = (
         "outcome_unknown",
         "Calls left us and no answer came back, as often as `max_doubtful` allows.",
-        "Check the provider's bill, then retry.",
+        "Check the provider's bill, then import again.",
     )
     PICTURE_UNREADABLE = (
         "picture.unreadable",
         "What the model sold can't be decoded as a picture; the bytes are kept as the master.",
-        "Look at the master; retry buys a new take.",
+        "Look at the master; change the scene's words to have another one bought.",
     )
     CHECK_FAILED = (
         "check.failed",
         "A check of the picture did not hold; `checks` in the record says which.",
-        "Look at the picture, then approve or retry it.",
+        "Look at the picture.",
     )
     WORKER_LOST = (
         "worker_lost",
         "The worker's process died under this render too often.",
-        "Report it with the record's attempts; the render can be retried.",
+        "Report it; importing again tries it again.",
     )
     INTERNAL = (
         "internal",
         "A fault of Skuscene itself; the worker's log holds the traceback.",
-        "Report it; the render can be retried.",
+        "Report it; importing again tries it again.",
     )
     CANCELLED = (
         "import.cancelled",
@@ -156,7 +156,7 @@ class PauseReason(Reason):
     BUDGET = (
         "budget",
         "The import's or the day's budget is reached; nothing is failed.",
-        "Raise the budget, then `skuscene resume ID`.",
+        "`skuscene resume ID --budget USD` with a higher one.",
     )
     QUOTA_DAILY = (
         "quota.daily",

@@ -15,7 +15,12 @@ class Wire(BaseModel):
     """A shape we own: frozen, nothing unknown accepted, written under its wire names."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        serialize_by_alias=True,
+        # What has a default is written as well, and readers may rely on that.
+        json_schema_serialization_defaults_required=True,
     )
 
     def to_json(self, *, indent: int | None = None) -> bytes:

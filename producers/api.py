@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from catalog.imports import Control, DryRun, Import
+    from catalog.money import Usd
     from catalog.results import ImportStatus
     from producers.planning import Plan
     from producers.reporting import Verification
@@ -116,9 +117,9 @@ class Skuscene:
         """Stop sending calls."""
         return control.pause(self._services, import_id)
 
-    def resume(self, import_id: str) -> Control:
-        """Go on after a pause."""
-        return control.resume(self._services, import_id)
+    def resume(self, import_id: str, *, budget: Usd | None = None) -> Control:
+        """Go on after a pause, if asked with another budget."""
+        return control.resume(self._services, import_id, budget=budget)
 
     def cancel(self, import_id: str) -> Control:
         """Send no further call and publish what there is."""

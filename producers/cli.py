@@ -138,7 +138,12 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--catalog", metavar="NAME", help="which catalog it is [the feed's name]")
     parser.add_argument("--model", metavar="M", help="image model [SKUSCENE_MODEL: nano-banana]")
     parser.add_argument("--budget", metavar="USD", help="pause before spending more than this")
-    parser.add_argument("--lane", choices=("standard", "batch"), default="standard")
+    parser.add_argument(
+        "--lane",
+        choices=("standard", "batch"),
+        default="standard",
+        help="a call now, or the model's half-price batches (not built yet) [standard]",
+    )
     parser.add_argument("--rebuy", metavar="CAUSE,...", help="buy for these causes too, e.g. model")
     parser.add_argument("--pilot", type=int, metavar="N", help="render N first, then pause")
     parser.add_argument(
@@ -173,13 +178,16 @@ def _add_reports(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_controls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    told = {
+    intents = {
         "pause": "stop sending calls; those in flight end and are kept",
         "resume": "go on after a pause",
         "cancel": "send no further call and publish what there is",
     }
-    for name, what in told.items():
-        _verb(verbs, name, what, _run_control).add_argument("id", metavar="ID")
+    for name, what in intents.items():
+        told = _verb(verbs, name, what, _run_control)
+        told.add_argument("id", metavar="ID")
+        if name == "resume":
+            told.add_argument("--budget", metavar="USD", help="and let it spend this much in all")
     recover = _verb(
         verbs, "recover", "rebuild from the store what Redis knew of an import", _run_recover
     )
@@ -200,9 +208,14 @@ def _add_facts(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _add_processes(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     worker = _verb(verbs, "worker", "run workers, one process per queue", _run_worker)
-    worker.add_argument("--queues", default="prepare,generate,finish,control", metavar="Q,...")
+    worker.add_argument(
+        "--queues",
+        default="prepare,generate,finish,control",
+        metavar="Q,...",
+        help="[prepare,generate,finish,control]",
+    )
     worker.add_argument("--concurrency", type=_positive, metavar="N", help="[the settings']")
-    worker.add_argument("--log-level", default="INFO")
+    worker.add_argument("--log-level", default="INFO", help="DEBUG to ERROR [INFO]")
     simulator = _verb(
         verbs,
         "simulator",

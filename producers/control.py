@@ -16,6 +16,7 @@ from producers.importing import hand_over, whoami
 from producers.reporting import UnknownImport
 
 if TYPE_CHECKING:
+    from catalog.money import Usd
     from producers.services import Services
 
 JSON = "application/json"
@@ -35,13 +36,15 @@ def pause(services: Services, import_id: str) -> Control:
     return _tell(services, import_id, "pause", reason="asked")
 
 
-def resume(services: Services, import_id: str) -> Control:
+def resume(services: Services, import_id: str, *, budget: Usd | None = None) -> Control:
     """Go on after a pause, whatever its reason; open renders are fed again.
+
+    ``budget`` replaces the import's budget; ``None`` leaves it as it is.
 
     Raises:
         UnknownImport, ControlRefused: there is no such import, or it is over.
     """
-    control = _tell(services, import_id, "run", reason=None)
+    control = _tell(services, import_id, "run", reason=None, budget=budget)
     _feed_again(services, import_id)
     return control
 
@@ -79,6 +82,7 @@ def _tell(
     intent: Literal["run", "pause", "cancel"],
     *,
     reason: str | None,
+    budget: Usd | None = None,
 ) -> Control:
     for _ in range(_TRIES):
         found = services.store.read(keys.control(import_id))
@@ -88,7 +92,12 @@ def _tell(
         control = Control.from_json(found.content)
         _check_possible(services, import_id, control, intent)
         told = control.changed(
-            intent=intent, reason=reason, message=None, by=whoami(), at=datetime.now(UTC)
+            intent=intent,
+            reason=reason,
+            message=None,
+            budget_usd=budget or control.budget_usd,
+            by=whoami(),
+            at=datetime.now(UTC),
         )
         try:
             services.store.replace(

@@ -36,7 +36,8 @@ _STYLES = {
 
 def out() -> Console:
     """Standard output."""
-    return Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, width=200)
 
 
 def talk() -> Console:
@@ -131,7 +132,13 @@ def status_table(statuses: Sequence[ImportStatus]) -> Table:
     """All imports, a line each."""
     table = Table(box=None, pad_edge=False)
     for name in ("import", "state", "renders", "ok", "reused", "failed", "open", "spent USD"):
-        table.add_column(name, justify="left" if name in {"import", "state"} else "right")
+        table.add_column(
+            name,
+            justify="left" if name in {"import", "state"} else "right",
+            # An id that is cut off can't be copied into the next command.
+            no_wrap=True,
+            overflow="ignore",
+        )
     for status in statuses:
         renders = status.renders
         state = f"{status.state} ({status.reason})" if status.reason else status.state

@@ -223,6 +223,7 @@ def _write(
     except PlanConflict as exc:
         raise ImportRefused(str(exc)) from exc
     if not consent(plan):
+        _discard(store, import_id)
         msg = f"about {plan.standard} USD was not agreed to; nothing was enqueued"
         raise NoConsent(msg)
     facts = prepared.feed.facts
@@ -265,6 +266,14 @@ def _write_control(store: Store, prepared: Prepared, now: datetime) -> None:
         import_id=prepared.import_id, budget_usd=prepared.order.budget, by=whoami(), at=now
     )
     store.create(keys.control(prepared.import_id), control.to_json(indent=2), media_type=JSON)
+
+
+def _discard(store: Store, import_id: str) -> None:
+    """Remove the plan of an import that is none; what was uploaded stays for the next one."""
+    if store.has(keys.import_(import_id)):
+        return  # somebody else planned the same id, and was agreed to
+    for entry in list(store.list(keys.import_folder(import_id))):
+        store.delete(entry.key)
 
 
 def whoami() -> str:

@@ -98,6 +98,11 @@ def _published(manifest: Manifest) -> ImportStatus:
 
 def _running(imported: Import, control: Control | None, state: State | None) -> ImportStatus:
     progress = state.progress(imported.import_id) if state else None
+    micro_usd = progress.micro_usd if progress else 0
+    if state and progress:
+        # Calls whose renders are not settled yet have cost money, too.
+        called = state.spent(imported.import_id) - progress.doubtful_micro_usd
+        micro_usd = max(micro_usd, called)
     expected = imported.counts.renders
     counts = progress.counts if progress else RenderCounts(expected=expected, open=expected)
     committed = progress.committed if progress else 0
@@ -111,7 +116,7 @@ def _running(imported: Import, control: Control | None, state: State | None) -> 
         renders=counts,
         cost_usd=Costs(
             estimated=imported.estimate_usd.standard,
-            spent=Usd(progress.micro_usd if progress else 0),
+            spent=Usd(micro_usd),
             doubtful=Usd(progress.doubtful_micro_usd if progress else 0),
         ),
         shards=ShardCounts(total=len(imported.parts), committed=committed),

@@ -87,6 +87,7 @@ class Process:
         ensure_epoch(self._state, desk.store, model_deadline_s=self.settings.model_deadline_s)
         if self._state.claim_recovery():
             log.info("epoch_begun", recovered=recover_all(desk))
+            self._state.finish_recovery()
 
     def look_after_imports(self) -> None:
         """Start the thread that reconciles running imports; for control workers."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from worker.errors import OutcomeUnknown
+from worker.errors import OutcomeUnknown, TryLater
 
 if TYPE_CHECKING:
     from worker.model import Answer, ImageModel, TakeRequest
 
 _SLACK_S = 15.0
+_CLOSE_S = 5.0
 
 
 class Calls:
@@ -36,6 +38,8 @@ class Calls:
         Raises:
             RenderError: as :meth:`ImageModel.render`.
         """
+        if self._loop.is_closed():
+            raise TryLater("model.unavailable", "this worker is stopping: nothing was sent")
         future = asyncio.run_coroutine_threadsafe(self._bounded(request), self._loop)
         try:
             # The slack lets the loop's own deadline speak first; this one is a seat belt.
@@ -56,10 +60,16 @@ class Calls:
 
     def close(self) -> None:
         """Close the model's connections and stop the loop."""
-        if self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(self._model.aclose(), self._loop).result(5.0)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(5.0)
+        if self._loop.is_closed():
+            return
+        closing = asyncio.run_coroutine_threadsafe(self._model.aclose(), self._loop)
+        # A model that will not be closed must not keep the loop from ending.
+        with contextlib.suppress(Exception):
+            closing.result(_CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
 
 
 def _late(request: TakeRequest) -> OutcomeUnknown:

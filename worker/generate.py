@@ -160,7 +160,7 @@ def _buy(desk: Desk, claim: RenderClaim) -> None:
 def _check_budget(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> None:
     # Also without a budget: what has no price here must fail before it is asked for, not after.
     estimate = _estimate(desk, claim, slot)
-    budget = plans.read_import(desk.store, claim.import_id).budget_usd
+    budget = plans.budget(desk, claim.import_id)
     if budget is None:
         return
     spent = Usd(desk.state.spent(claim.import_id))

@@ -16,6 +16,7 @@ from worker.errors import Refused
 
 if TYPE_CHECKING:
     from catalog.claims import RenderClaim
+    from catalog.money import Usd
     from worker.ports import Desk
 
 JSON = "application/json"
@@ -67,6 +68,12 @@ def read_intent(desk: Desk, import_id: str) -> str:
     wanted = Control.from_json(found.content).intent if found else "run"
     desk.state.cache_intent(import_id, wanted)
     return wanted
+
+
+def budget(desk: Desk, import_id: str) -> Usd | None:
+    """What an import may cost in all; people can change it while it runs."""
+    found = desk.store.read(keys.control(import_id))
+    return Control.from_json(found.content).budget_usd if found else None
 
 
 def pause(desk: Desk, import_id: str, *, reason: str, message: str) -> None:

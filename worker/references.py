@@ -38,8 +38,8 @@ def resolve(desk: Desk, photo: Photo, *, import_started_at: datetime) -> Referen
         version = _usable(desk, photo, entry, import_started_at)
         if version is not None and desk.store.has(version.reference.key):
             return version.reference
-        if version is not None:
-            entry = _without(entry, version)
+        if entry is not None and version is not None:
+            entry = _without(entry, version)  # its picture is gone from the store: fetched anew
         looked = _look(desk, photo, entry)
         try:
             _remember(desk, photo, found, looked)
@@ -61,6 +61,11 @@ def _usable(
         return before[-1]
     after = [version for version in entry.versions if version.fetched_at > started_at]
     return after[0] if after else None
+
+
+def _without(entry: SourceEntry, lost: SourceVersion) -> SourceEntry | None:
+    kept = tuple(version for version in entry.versions if version is not lost)
+    return SourceEntry(address=entry.address, versions=kept) if kept else None
 
 
 def _look(desk: Desk, photo: Photo, entry: SourceEntry | None) -> SourceEntry:

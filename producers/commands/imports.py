@@ -34,8 +34,9 @@ def run_import(options: argparse.Namespace) -> int:
     _refuse_unbuilt(options)
     prepared = importing.prepare_order(order, settings)
     shop = Skuscene(settings)
-    display.say(f"import {prepared.import_id}")
-    if not options.json:
+    if options.json:
+        display.say(f"import {prepared.import_id}")
+    else:
         sys.stdout.write(f"{prepared.import_id}\n")
         sys.stdout.flush()
     facts = prepared.feed.facts
@@ -198,9 +199,13 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_control(options: argparse.Namespace) -> int:
     """Pause, resume or cancel an import."""
-    verbs = {"pause": control.pause, "resume": control.resume, "cancel": control.cancel}
     shop = Skuscene(read_settings())
-    told = verbs[options.verb](shop.services, options.id)
+    if options.verb == "resume":
+        told = control.resume(shop.services, options.id, budget=_amount(options.budget))
+    elif options.verb == "pause":
+        told = control.pause(shop.services, options.id)
+    else:
+        told = control.cancel(shop.services, options.id)
     sys.stdout.write(f"{told.import_id}: {told.intent}\n")
     return Exit.DONE
 

@@ -223,20 +223,25 @@ def test_a_price_above_the_limit_needs_consent_without_a_terminal(shop: House) -
     shop.variables["SKUSCENE_CONFIRM_ABOVE_USD"] = "0.01"
 
     refused = shop.skuscene(*order("--id", "one"))
-    status = shop.skuscene("status", "one", "--json")
+    known = shop.skuscene("status", "--json")
 
     assert refused.code == 2
     assert "--yes" in refused.err
-    assert status.json()["state"] == "planning"
+    assert known.json() == []
     assert shop.books()["calls"] == 0
 
 
 def test_a_budget_pauses_the_import_and_fails_nothing(shop: House) -> None:
     with shop.workers(SKUSCENE_GENERATE_CONCURRENCY="1"):
-        ran = shop.skuscene(*order("--budget", "0.10"))
+        ran = shop.skuscene(*order("--id", "one", "--budget", "0.10"))
+        sold_at_pause = shop.books()["sold"]
+        shop.skuscene("resume", "one", "--budget", "1")
+        finished = shop.skuscene("status", "one", "--watch", "--json")
 
     status = ran.json()
     assert (ran.code, status["state"], status["reason"]) == (1, "paused", "budget")
     assert status["renders"]["failed"] == 0
-    assert status["cost_usd"]["spent"] <= 0.10
-    assert shop.books()["sold"] == 2
+    assert 0 < status["cost_usd"]["spent"] <= 0.10
+    assert sold_at_pause == 2
+    assert finished.json()["renders"]["succeeded"] == 4
+    assert shop.books()["sold"] == 4

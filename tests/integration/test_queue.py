@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 import pytest
 import redis
 from celery import Celery
-from kombu import Connection
 
 from catalog import claims
 from catalog.claims import (
@@ -28,6 +27,7 @@ from catalog.settings import Settings, read_settings
 from producers.embedded import private_redis
 from tests.support.memory import MemoryQueue
 from tests.support.stores import free_port
+from worker import ports
 from worker.app import make_celery
 
 AnyQueue: TypeAlias = Queue | MemoryQueue
@@ -227,9 +227,9 @@ def test_the_worker_has_a_task_for_every_claim_and_no_other(redis_url: str) -> N
     [
         ("redis://host:6379/3", "redis://host:6379/3"),
         ("rediss://:pw@host:6380/0", "rediss://:pw@host:6380/0"),
-        ("unix:///run/r.sock", "redis+socket:///run/r.sock?virtual_host=0"),
-        ("unix:///run/r.sock?db=2", "redis+socket:///run/r.sock?virtual_host=2"),
-        ("unix://:pw@/run/r.sock?db=2", "redis+socket://:pw@/run/r.sock?virtual_host=2"),
+        ("unix:///run/r.sock", "skuscene+socket:///run/r.sock?virtual_host=0"),
+        ("unix:///run/r.sock?db=2", "skuscene+socket:///run/r.sock?virtual_host=2"),
+        ("unix://:pw@/run/r.sock?db=2", "skuscene+socket://:pw@/run/r.sock?virtual_host=2"),
     ],
 )
 def test_a_redis_url_is_written_as_kombu_wants_it(given: str, written: str) -> None:
@@ -280,6 +280,19 @@ def test_a_redis_whose_memory_is_full_is_unavailable_and_loses_nothing() -> None
         assert queue.depths()["generate"] == 1
 
 
+def test_a_redis_whose_queue_is_something_else_is_unavailable(redis_url: str, app: Celery) -> None:
+    with redis.Redis.from_url(redis_url) as admin:
+        admin.set("generate", "not a list")
+
+    with pytest.raises(QueueUnavailable, match="wrong kind"):
+        Queue(app).depths()
+
+
+def assert_fits(queue: ports.Queue) -> None:
+    """Use the double as the stages see it; mypy checks that it fits."""
+    queue.enqueue(claims.FEED, CLAIMS[claims.FEED])
+
+
 def test_the_double_is_away_when_told_to() -> None:
     queue = MemoryQueue()
     queue.away = True
@@ -292,7 +305,7 @@ def test_the_double_is_away_when_told_to() -> None:
 
 def test_the_double_gives_out_the_oldest_first() -> None:
     queue = MemoryQueue()
-    queue.enqueue(claims.FEED, CLAIMS[claims.FEED])
+    assert_fits(queue)
     queue.enqueue(claims.GENERATE, RENDER, countdown_s=5)
 
     taken = queue.take(claims.GENERATE)
@@ -304,9 +317,3 @@ def test_the_double_gives_out_the_oldest_first() -> None:
     assert oldest
     assert oldest.task == claims.FEED
     assert queue.take() is None
-
-
-def test_kombu_reads_the_password_of_a_socket() -> None:
-    with Connection(broker_url("unix://:pw@/run/r.sock?db=2")) as connection:
-        assert connection.hostname
-        assert "/run/r.sock" in connection.hostname

@@ -391,8 +391,8 @@ class IgnoresReplace(MemoryStore):
 
     def replace(self, key: str, content: bytes, *, media_type: str, etag: str | None) -> str:
         found = self.read(key)
-        newest = found.etag if found else None
-        return super().replace(key, content, media_type=media_type, etag=newest)
+        etag = found.etag if found else None
+        return super().replace(key, content, media_type=media_type, etag=etag)
 
 
 @pytest.mark.parametrize(

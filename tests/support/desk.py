@@ -68,9 +68,11 @@ MODEL: Final = "gemini-3.1-flash-image"
 STORE_ID: Final = "store-1"
 MONDAY: Final = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 USAGE: Final = Usage(input_tokens=2_000, output_image_tokens=1_120)
-PRICE: Final = load_models().resolve(MODEL, platform="developer").cost(
-    USAGE, size="1K", lane="standard"
-)
+_PRICES: Final = load_models().resolve(MODEL, platform="developer")
+PRICE: Final = _PRICES.cost(USAGE, size="1K", lane="standard")
+"""What each picture of the scripted model costs."""
+ESTIMATE: Final = _PRICES.estimate(references=1, size="1K", lane="standard")
+"""What a picture from one photo is expected to cost, a little more."""
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "web": ("web-1024.webp", "web-512.webp"),
     "merchant": ("merchant-1500.jpg",),
@@ -221,6 +223,7 @@ class ScriptedShop:
     def fetch(
         self, url: str, *, etag: str | None = None, last_modified: str | None = None
     ) -> Downloaded:
+        assert etag is not None or last_modified is None  # it gives no dates: nobody can know one
         self._effects.look(f"fetch {url}")
         self.asked.append((url, etag))
         found = self.photos.get(url)
@@ -275,11 +278,14 @@ class TinyImaging:
         for name in names:
             yield Rendition(
                 name=name,
-                content=f"{name} by encoder {self.encoder} of ".encode() + master,
+                content=self._said(name, marking) + master,
                 media_type="image/webp",
                 width_px=800,
                 height_px=1_000,
             )
+
+    def _said(self, name: str, marking: Marking) -> bytes:
+        return f"{name} by encoder {self.encoder}, {marking.digital_source_type}, of ".encode()
 
 
 class _WatchedState:
@@ -477,9 +483,7 @@ class Workplace:
         found = self.desk.store.read(key)
         assert found is not None
         told = Control.from_json(found.content).changed(intent=intent)
-        self.desk.store.replace(
-            key, told.to_json(), media_type="application/json", etag=found.etag
-        )
+        self.desk.store.replace(key, told.to_json(), media_type="application/json", etag=found.etag)
         self.desk.state.cache_intent(import_id, intent)
 
     # -- work --------------------------------------------------------------------------------
@@ -494,8 +498,8 @@ class Workplace:
             if until() or not self.queue.waiting:
                 return
             self.work(self._next())
-        pytest_sees = Counter(message.task for message in self.queue.waiting)
-        raise AssertionError(f"the queue does not empty: {dict(pytest_sees)}")
+        waiting = Counter(message.task for message in self.queue.waiting)
+        raise AssertionError(f"the queue does not empty: {dict(waiting)}")
 
     def work(self, message: Message) -> None:
         """Deliver one message; a death or an outage gives it back to the queue."""

@@ -39,7 +39,7 @@ class MemoryStore:
     def __init__(self, objects: Mapping[str, bytes] | None = None) -> None:
         self.url = "memory://store"
         self.calls: list[tuple[str, str]] = []
-        self.before: Callable[[str, str], None] = lambda method, key: None
+        self.before: Callable[[str, str], None] = _nothing
         self._objects: dict[str, Stored] = {}
         self._guard = threading.Lock()
         self._failures: list[Exception] = []
@@ -137,6 +137,10 @@ class MemoryStore:
         if lost:
             msg = "told to lose this reply"
             raise StoreUnavailable(msg)
+
+
+def _nothing(_method: str, _key: str) -> None:
+    """What happens before a call, unless a test says otherwise."""
 
 
 def _stored(key: str, content: bytes, media_type: str, metadata: Mapping[str, str]) -> Stored:
@@ -249,7 +253,7 @@ class MemoryState:
     def forget(self, import_id: str) -> None:
         with self._there():
             for known in (self._imports, self._spent, self._doubtful):
-                known.pop(import_id, None)  # type: ignore[attr-defined]
+                known.pop(import_id, None)
 
     def progress(self, import_id: str) -> Progress | None:
         with self._there():

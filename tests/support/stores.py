@@ -155,7 +155,8 @@ class LosingProxy:
     @property
     def address(self) -> str:
         """Where the proxy listens."""
-        return "http://127.0.0.1:{}".format(self._server.server_address[1])
+        port = self._server.server_address[1]
+        return f"http://127.0.0.1:{port}"
 
     def close(self) -> None:
         """Stop listening."""

@@ -72,7 +72,7 @@ def test_different_specs_are_different_purchases(one: RenderSpec, other: RenderS
         {"ratio": "5:4"},
         {"picture_no": 2},
     ],
-    ids=lambda change: "-".join(change),
+    ids="-".join,
 )
 def test_any_field_changed_is_another_purchase(change: dict[str, Any]) -> None:
     assert dataclasses.replace(SPEC, **change).fingerprint != SPEC.fingerprint
@@ -198,7 +198,7 @@ def test_what_a_worker_asks_for_is_what_the_slot_says() -> None:
         {"width_px": 1_024, "height_px": 682},
         {"address": "https://other.example/moved.jpg"},
     ],
-    ids=lambda change: "-".join(change),
+    ids="-".join,
 )
 def test_what_we_make_of_a_photo_changes_no_fingerprint(change: dict[str, Any]) -> None:
     assert asked(PHOTO.changed(**change)) == asked()
@@ -217,7 +217,7 @@ def test_another_photo_changes_the_fingerprint() -> None:
         {"index": 9},
         {"scene": "renamed"},
     ],
-    ids=lambda change: "-".join(change),
+    ids="-".join,
 )
 def test_what_is_not_asked_of_the_model_changes_no_fingerprint(change: dict[str, Any]) -> None:
     assert asked(slot=SLOT.changed(**change)) == asked()

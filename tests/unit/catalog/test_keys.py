@@ -75,15 +75,14 @@ def test_two_long_texts_never_share_a_slug(one: str, other: str) -> None:
     assert slug(one) != slug(other)
 
 
-@given(long_texts, texts)
-@example("ab" * 100, "x")
-def test_no_short_text_has_the_slug_of_a_long_one(text: str, _: str) -> None:
+@given(long_texts)
+@example("ab" * 100)
+def test_no_text_is_written_so_that_it_gets_anothers_cut_slug(text: str) -> None:
     cut = slug(text)
+    assume(re.search(r"_H[0-9a-f]{32}$", cut))
 
-    # A text that looks like somebody else's slug gets another one, for `_` is escaped.
-    assert slug(cut) != cut or "_" not in cut
-    if "_H" in cut:
-        assert slug(cut) != cut
+    assert slug(cut) != cut
+    assert slug(cut.replace("__", "_")) != cut
 
 
 @given(texts | nasty_texts)

@@ -6,7 +6,7 @@ Colours are display sRGB between 0 and 1. Every random choice comes from the cal
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.float32]
+    Pixels = NDArray[np.floating[Any]]
 
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
+
+_FLAT = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,7 +138,7 @@ def as_picture(pixels: Pixels) -> Image.Image:
 
 def resized(pixels: Pixels, size_px: tuple[int, int]) -> Pixels:
     """Scale float pixels without rounding them to 8 bits."""
-    bands = pixels if pixels.ndim == 3 else pixels[..., None]
+    bands = pixels if pixels.ndim > _FLAT else pixels[..., None]
     grown = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(bands[..., band])).resize(
@@ -145,7 +147,7 @@ def resized(pixels: Pixels, size_px: tuple[int, int]) -> Pixels:
         )
         for band in range(bands.shape[2])
     ]
-    return np.stack(grown, axis=-1) if pixels.ndim == 3 else grown[0]
+    return np.stack(grown, axis=-1) if pixels.ndim > _FLAT else grown[0]
 
 
 def rgb(code: str) -> Colour:

@@ -1,5 +1,7 @@
 """What stands about in a set, out of focus? Shaded shapes on transparent layers."""
 
+# ruff: noqa: PLR2004 - measured by eye, each where it is used
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -94,7 +96,13 @@ class Layer:
         self._stamp(mask, (x - size / 2, y - size / 2), colour, roundness=1.0, upper=0.5)
 
     def _stamp(
-        self, mask: Image.Image, corner: Point, colour: Colour, *, roundness: float, upper: float = 0.2
+        self,
+        mask: Image.Image,
+        corner: Point,
+        colour: Colour,
+        *,
+        roundness: float,
+        upper: float = 0.2,
     ) -> None:
         across = np.linspace(-1, 1, mask.width, dtype=np.float32)[None, :]
         down = np.linspace(-1, 1, mask.height, dtype=np.float32)[:, None]
@@ -152,8 +160,23 @@ class Layer:
             turn = (step + 0.5) / leaves * 2 - 1
             angle = -np.pi / 2 + turn * 1.25 + rng.normal(0, 0.12)
             length = size * (1 - 0.25 * abs(turn)) * rng.uniform(0.75, 1.1)
-            tint = scaled(mix(green, (0.75, 0.78, 0.45), rng.uniform(0, 0.28)), rng.uniform(0.7, 1.2))
+            tint = scaled(
+                mix(green, (0.75, 0.78, 0.45), rng.uniform(0, 0.28)), rng.uniform(0.7, 1.2)
+            )
             self.leaf(foot, angle, length, size * broad * rng.uniform(0.7, 1.1), tint)
+
+    def fir(self, place: Point, tall: float, green: Colour) -> None:
+        """A fir: boughs that hang, longer and darker towards the foot."""
+        rng = self.canvas.rng
+        x, foot = self.at(place)
+        for tier in range(12):
+            share = 1 - tier / 12
+            y = foot - self.px(tall) * (1 - share)
+            for step in range(-4, 5):
+                reach = tall * 0.34 * share * rng.uniform(0.8, 1.1)
+                angle = np.pi / 2 - step * 0.29
+                tint = scaled(green, (1.15 - 0.4 * share) * rng.uniform(0.75, 1.2))
+                self.leaf((x, y - self.px(reach) * 0.7), angle, reach, reach * 0.34, tint)
 
     def palm(self, foot: Point, angle: float, length: float, colour: Colour) -> None:
         """A palm or fern frond (``foot`` in pixels): leaflets along a bent rib."""

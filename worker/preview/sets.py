@@ -9,19 +9,49 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image
 
-from worker.stage.canvas import Canvas, as_picture, resized
+from worker.stage.canvas import Canvas
 from worker.stage.names import set_named
-from worker.stage.rooms import DRAWN
+from worker.stage.outdoors import forest_clearing, garden_patio, sunny_beach
+from worker.stage.places import (
+    bathroom_shelf,
+    bedroom,
+    cafe_table,
+    dark_studio,
+    festive_table,
+    home_office,
+    loft,
+    marble_studio,
+    winter_window,
+)
+from worker.stage.rooms import golden_hour_kitchen, living_room, studio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from worker.stage.light import Mood
 
 _CACHED: Final = 8
 _VARIANTS: Final = 40
+_DRAWN: Final[dict[str, Callable[[Canvas, int], Mood]]] = {
+    "bathroom-shelf": bathroom_shelf,
+    "bedroom": bedroom,
+    "cafe-table": cafe_table,
+    "dark-studio": dark_studio,
+    "festive-table": festive_table,
+    "forest-clearing": forest_clearing,
+    "garden-patio": garden_patio,
+    "golden-hour-kitchen": golden_hour_kitchen,
+    "home-office": home_office,
+    "living-room": living_room,
+    "loft": loft,
+    "marble-studio": marble_studio,
+    "studio": studio,
+    "sunny-beach": sunny_beach,
+    "winter-window": winter_window,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +85,7 @@ def _drawn(name: str, size_px: tuple[int, int], variant: int) -> Backdrop:
     word = hashlib.sha256(f"{name}/{variant}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(word[:8]))
     canvas = Canvas(width_px=size_px[0], height_px=size_px[1], rng=rng)
-    mood = DRAWN[name](canvas, variant)
+    mood = _DRAWN[name](canvas, variant)
     dither = rng.random((size_px[1], size_px[0], 1), np.float32) - 0.5
     pixels = (canvas.pixels.clip(0, 1) * 255 + 0.5 + dither).clip(0, 255).astype(np.uint8)
     return Backdrop(pixels=pixels, mood=mood)

@@ -7,8 +7,8 @@ from typing import Final
 
 FALLBACK: Final = "studio"
 _WORDS: Final = {
-    "golden-hour-kitchen": "kitchen golden hour countertop counter cooking breakfast sunrise sunset",
-    "sunny-beach": "beach sea ocean sand seaside coast shore tropical summer surf lagoon",
+    "golden-hour-kitchen": "kitchen golden hour countertop counter cooking breakfast sunset",
+    "sunny-beach": "beach sea ocean sand seaside coast shore tropical summer lagoon",
     "living-room": "living sofa couch lounge home interior cosy cozy scandinavian sideboard",
     "bedroom": "bedroom bed bedside nightstand linen sleep duvet pillow",
     "bathroom-shelf": "bathroom bath shower spa tile tiles basin vanity washbasin",
@@ -23,6 +23,8 @@ _WORDS: Final = {
     "festive-table": "festive christmas holiday holidays party celebration gift lights",
     "studio": "studio plain seamless neutral packshot backdrop white",
 }
+
+SETS: Final = tuple(_WORDS)
 
 
 def set_named(scene: str, prompt: str) -> str:

@@ -39,7 +39,7 @@ def plane(canvas: Canvas, *, back: float, eye: float) -> Plane:
     drop = (rows / canvas.height_px - eye)[:, None]
     near = 1 - eye
     scale = near / drop
-    columns = (np.arange(canvas.width_px, dtype=np.float32)[None, :] - canvas.width_px / 2)
+    columns = np.arange(canvas.width_px, dtype=np.float32)[None, :] - canvas.width_px / 2
     across = columns / canvas.unit_px * scale
     deep = scale * 1.5 * np.ones_like(across)
     far = ((drop - near) / ((back - eye) - near)) * np.ones_like(across)
@@ -50,7 +50,7 @@ def lay_surface(
     canvas: Canvas, floor: Plane, colours: Pixels, *, edge_px: float, sharp: float = 0.45
 ) -> None:
     """Paint a surface, out of focus towards its back and its front edge softened."""
-    soft = _softened(colours, max(2.0, canvas.unit_px * 0.012))
+    soft = softened(colours, max(2.0, canvas.unit_px * 0.012))
     blur = smooth(floor.far, sharp, 1.0)[..., None]
     front = smooth(-floor.far, -0.14, 0.02)[..., None] * 0.7
     share = np.maximum(blur, front)
@@ -62,7 +62,8 @@ def lay_surface(
     into += painted * cover
 
 
-def _softened(colours: Pixels, radius_px: float) -> Pixels:
+def softened(colours: Pixels, radius_px: float) -> Pixels:
+    """Blur by shrinking and enlarging; cheap for wide radii."""
     high, wide = colours.shape[:2]
     small = max(2, round(wide / radius_px)), max(2, round(high / radius_px))
     return resized(resized(colours, small), (wide, high))
@@ -142,13 +143,15 @@ def marble(rng: np.random.Generator, floor: Plane, colour: Colour, vein: Colour)
     lines = np.exp(-np.abs(cloud) * 11) * 0.75 + np.exp(-np.abs(other) * 18) * 0.5
     strength = smooth(noise(rng, shape, 160), -1.2, 1.6)
     tile = _seamless((lines * strength + 0.05 * other).astype(np.float32))
-    veins = sample(tile, floor.across * 0.62 + 0.1, floor.deep * 0.62 + 0.2).clip(0, 0.85)[..., None]
-    return np.asarray(colour, np.float32) * (1 - veins) + np.asarray(vein, np.float32) * veins
+    veins = sample(tile, floor.across * 0.62 + 0.1, floor.deep * 0.62 + 0.2).clip(0, 0.85)[
+        ..., None
+    ]
+    painted: Pixels = np.asarray(colour, np.float32) * (1 - veins)
+    painted += np.asarray(vein, np.float32) * veins
+    return painted
 
 
-def stone(
-    rng: np.random.Generator, floor: Plane, colour: Colour, *, rough: float = 1.0
-) -> Pixels:
+def stone(rng: np.random.Generator, floor: Plane, colour: Colour, *, rough: float = 1.0) -> Pixels:
     """Concrete, slate or plaster: clouds and fine specks."""
     shape = (_TILE // 2, _TILE // 2)
     tile = 0.5 * noise(rng, shape, 60) + 0.35 * noise(rng, shape, 16) + 0.4 * noise(rng, shape, 2)
@@ -167,7 +170,7 @@ def sand(rng: np.random.Generator, floor: Plane, colour: Colour, *, from_left: b
     grains = noise(rng, shape, 1.0)
     tile = _seamless((slope * 2.2 + grains * 0.22).astype(np.float32))
     found = sample(tile, floor.across * 0.8, floor.deep * 0.8)
-    level = 1 + 0.17 * found.clip(-2.5, 2.5)
+    level = 1 + 0.15 * found.clip(-2.5, 2.5)
     tint = np.stack([level, level**1.06, level**1.18], axis=-1)
     return (np.asarray(colour, np.float32) * tint).astype(np.float32)
 
@@ -182,7 +185,8 @@ def tiles(
     gap = np.minimum.reduce([x - across, across + 1 - x, y - down, down + 1 - y])
     line = np.exp(-((gap / (0.02 + 0.02 * floor.far)) ** 2))[..., None]
     body = stone(rng, floor, colour) * (1 + 0.03 * tone)[..., None]
-    return body * (1 - line) + np.asarray(joint, np.float32) * line
+    painted: Pixels = body * (1 - line) + np.asarray(joint, np.float32) * line
+    return painted
 
 
 def cloth(rng: np.random.Generator, floor: Plane, colour: Colour) -> Pixels:
@@ -205,6 +209,6 @@ def moss(rng: np.random.Generator, floor: Plane, colour: Colour, leaf: Colour) -
     tile = _seamless(np.stack([patch, rough], axis=-1).astype(np.float32)[..., 0])
     fine = _seamless(rough.astype(np.float32))
     share = smooth(sample(tile, floor.across * 0.7, floor.deep * 0.7), -0.6, 1.2)[..., None]
-    level = 1 + 0.24 * sample(fine, floor.across, floor.deep)
+    level = 1 + 0.15 * sample(fine, floor.across * 0.7, floor.deep * 0.7)
     ground = np.asarray(colour, np.float32) * (1 - share) + np.asarray(leaf, np.float32) * share
     return (ground * level[..., None]).clip(0, 1.3).astype(np.float32)

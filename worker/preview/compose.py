@@ -27,7 +27,13 @@ _MAX_PHOTO_PIXELS = 120_000_000
 
 
 def compose(
-    references: Sequence[bytes], *, prompt: str, scene: str, width_px: int, height_px: int, seed: int
+    references: Sequence[bytes],
+    *,
+    prompt: str,
+    scene: str,
+    width_px: int,
+    height_px: int,
+    seed: int,
 ) -> bytes:
     """Set the first readable photo's product into a drawn scene, as a JPEG.
 
@@ -38,7 +44,7 @@ def compose(
     scale = min(1.0, _DRAWN_LONG_PX / max(width_px, height_px))
     size_px = max(8, round(width_px * scale)), max(8, round(height_px * scale))
     stage = backdrop(scene, prompt=prompt, size_px=size_px, seed=seed)
-    pixels = stage.pixels.astype(np.float32) / 255
+    pixels: Pixels = stage.pixels.astype(np.float32) / 255
     if size_px != (width_px, height_px):
         pixels = resized(pixels, (width_px, height_px))
     photo = _first_readable(references)
@@ -62,11 +68,11 @@ def _first_readable(references: Sequence[bytes]) -> Image.Image | None:
 
 def _opened(content: bytes) -> Image.Image | None:
     try:
-        photo = Image.open(BytesIO(content))
-        if photo.width * photo.height > _MAX_PHOTO_PIXELS:
+        opened = Image.open(BytesIO(content))
+        if opened.width * opened.height > _MAX_PHOTO_PIXELS:
             return None
-        photo.draft("RGB", (_PHOTO_LONG_PX, _PHOTO_LONG_PX))
-        photo = ImageOps.exif_transpose(photo)
+        opened.draft("RGB", (_PHOTO_LONG_PX, _PHOTO_LONG_PX))
+        photo = ImageOps.exif_transpose(opened)
         photo.thumbnail((_PHOTO_LONG_PX, _PHOTO_LONG_PX))
         return _plain(photo)
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):

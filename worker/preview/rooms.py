@@ -1,25 +1,19 @@
-"""How is each indoor set drawn?
+"""How are the living room, the kitchen and the studio drawn?"""
 
-A set draws what is far away on a half-size canvas, out of focus, then the surface at full size.
-"""
+# ruff: noqa: PLR2004 - measured by eye, each where it is used
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from worker.stage import daylight, surfaces
-from worker.stage.canvas import Canvas, Colour, mix, resized, rgb, scaled
+from worker.stage.canvas import Colour, Point, mix, rgb, scaled
 from worker.stage.light import Mood
+from worker.stage.painting import COOL, WARM, finish_surface, half, onto, sided
 from worker.stage.props import layer
 
 if TYPE_CHECKING:
-    from worker.stage.props import Layer
-    from worker.stage.surfaces import Plane
-
-WARM: Colour = (1.0, 0.93, 0.82)
-COOL: Colour = (0.84, 0.91, 1.0)
+    from worker.stage.canvas import Canvas
 
 # wall top, wall low, wood, textile, accent
 _LIVING = (
@@ -37,27 +31,32 @@ def living_room(canvas: Canvas, variant: int) -> Mood:
     left = variant % 2 == 0
     far = half(canvas)
     daylight.wall(far, wall_top, wall_low, from_left=left, floor=0.66)
-    _picture(far, left, accent, wall_low)
+    _picture(far, accent, wall_low, left=left)
     daylight.window_light(
         far, from_left=left, top=0.02, foot=0.56, strength=0.16, colour=(1.14, 1.05, 0.9)
     )
-    _sofa(far, left, textile, accent)
+    _sofa(far, textile, accent, left=left)
     lamp = variant % 3
     if lamp != 0:
-        _floor_lamp(far, left, accent)
-    _tall_plant(far, (0.9 if left else 0.1, 0.7), 0.36 + 0.05 * (variant % 3), left)
-    daylight.haze(far, from_left=left, colour=rgb("#ffe2b4"), strength=0.34)
+        _floor_lamp(far, left=left)
+    _tall_plant(far, (0.9 if left else 0.1, 0.7), 0.36 + 0.05 * (variant % 3), left=left)
+    daylight.haze(far, from_left=left, colour=rgb("#ffe2b4"), strength=0.3)
     onto(far, canvas)
     floor = surfaces.plane(canvas, back=0.655, eye=0.36)
     table = surfaces.wood(canvas.rng, floor, wood, boards=3.2, seams=0.42)
     finish_surface(canvas, floor, table, left=left, sheen=rgb("#fff0d8"))
     return Mood(
-        from_left=left, key=WARM, ambient=COOL, gloss=0.10, shadow=0.5, hardness=0.45,
+        from_left=left,
+        key=WARM,
+        ambient=COOL,
+        gloss=0.10,
+        shadow=0.5,
+        hardness=0.45,
         variant=variant,
     )
 
 
-def _sofa(far: Canvas, left: bool, textile: Colour, accent: Colour) -> None:
+def _sofa(far: Canvas, textile: Colour, accent: Colour, *, left: bool) -> None:
     sofa = layer(far, from_left=left)
     middle = 0.36 if left else 0.64
     sofa.box((middle, 0.70), (0.98, 0.26), scaled(textile, 0.86), round_=0.05)
@@ -70,7 +69,7 @@ def _sofa(far: Canvas, left: bool, textile: Colour, accent: Colour) -> None:
     sofa.lay(0.013)
 
 
-def _picture(far: Canvas, left: bool, accent: Colour, wall: Colour) -> None:
+def _picture(far: Canvas, accent: Colour, wall: Colour, *, left: bool) -> None:
     art = layer(far, from_left=left)
     x = 0.66 if left else 0.34
     for offset, size in ((0.0, (0.2, 0.27)), (0.24, (0.15, 0.2))):
@@ -78,12 +77,15 @@ def _picture(far: Canvas, left: bool, accent: Colour, wall: Colour) -> None:
         art.box(place, size, (0.2, 0.17, 0.14))
         inner = (place[0], place[1] - 0.012)
         art.box(inner, (size[0] - 0.02, size[1] - 0.022), (0.93, 0.91, 0.86))
-        art.box((inner[0], inner[1] - size[1] * 0.16), (size[0] * 0.5, size[1] * 0.5),
-                mix(accent, wall, 0.35))
+        art.box(
+            (inner[0], inner[1] - size[1] * 0.16),
+            (size[0] * 0.5, size[1] * 0.5),
+            mix(accent, wall, 0.35),
+        )
     art.lay(0.0085)
 
 
-def _floor_lamp(far: Canvas, left: bool, accent: Colour) -> None:
+def _floor_lamp(far: Canvas, *, left: bool) -> None:
     x = 0.12 if left else 0.88
     far.glow(far.spot((x, 0.27), (0.34, 0.26)) * 0.5, (1.0, 0.78, 0.48))
     lamp = layer(far, from_left=left)
@@ -93,7 +95,7 @@ def _floor_lamp(far: Canvas, left: bool, accent: Colour) -> None:
     far.glow(far.spot((x, 0.26), (0.10, 0.07)) * 0.5, (1.0, 0.9, 0.7))
 
 
-def _tall_plant(far: Canvas, place: tuple[float, float], size: float, left: bool) -> None:
+def _tall_plant(far: Canvas, place: Point, size: float, *, left: bool) -> None:
     plant = layer(far, from_left=left)
     plant.plant((place[0], place[1] - 0.10), size, (0.22, 0.36, 0.2), leaves=17, broad=0.24)
     plant.turned("pot", place, (0.2, 0.17), (0.82, 0.78, 0.7))
@@ -116,17 +118,22 @@ def golden_hour_kitchen(canvas: Canvas, variant: int) -> Mood:
     far = half(canvas)
     daylight.wall(far, wall_top, wall_low, from_left=left, floor=0.62)
     _backsplash(far, tile)
-    _window(far, left, rgb("#ffdf9e"))
+    _window(far, rgb("#ffdf9e"), left=left)
     daylight.window_light(
         far, from_left=left, top=0.06, foot=0.6, strength=0.26, colour=(1.22, 1.02, 0.74)
     )
-    _shelf(far, left, wood, accent)
-    _counter_things(far, left, accent, variant)
+    _shelf(far, wood, accent, left=left)
+    _counter_things(far, accent, variant, left=left)
     if variant % 3 != 1:
-        _pendants(far, left, accent)
-    daylight.haze(far, from_left=left, colour=rgb("#ffc873"), strength=0.62)
+        _pendants(far, accent, left=left)
+    daylight.haze(far, from_left=left, colour=rgb("#ffc873"), strength=0.55)
     daylight.bokeh(
-        far, count=9, top=0.08, foot=0.5, size=0.03, colours=[rgb("#ffd58a"), rgb("#ffe9c0")],
+        far,
+        count=9,
+        top=0.08,
+        foot=0.5,
+        size=0.03,
+        colours=[rgb("#ffd58a"), rgb("#ffe9c0")],
         strength=0.22,
     )
     onto(far, canvas)
@@ -136,8 +143,14 @@ def golden_hour_kitchen(canvas: Canvas, variant: int) -> Mood:
         boards = surfaces.marble(canvas.rng, floor, rgb("#e6ddd0"), rgb("#a39382"))
     finish_surface(canvas, floor, boards, left=left, sheen=rgb("#ffd896"), strength=0.42)
     return Mood(
-        from_left=left, key=(1.0, 0.84, 0.62), ambient=(0.93, 0.92, 0.95), gloss=0.13, shadow=0.58,
-        hardness=0.6, contrast=0.14, variant=variant,
+        from_left=left,
+        key=(1.0, 0.84, 0.62),
+        ambient=(0.93, 0.92, 0.95),
+        gloss=0.13,
+        shadow=0.58,
+        hardness=0.6,
+        contrast=0.14,
+        variant=variant,
     )
 
 
@@ -154,7 +167,7 @@ def _backsplash(far: Canvas, tile: Colour) -> None:
     sheet.lay(0.005)
 
 
-def _window(far: Canvas, left: bool, light: Colour) -> None:
+def _window(far: Canvas, light: Colour, *, left: bool) -> None:
     x = 0.1 if left else 0.9
     sheet = layer(far, from_left=left)
     sheet.area((x - 0.16, 0.06), (x + 0.16, 0.50), scaled(light, 1.0))
@@ -166,7 +179,7 @@ def _window(far: Canvas, left: bool, light: Colour) -> None:
     far.glow(far.spot((x, 0.26), (0.26, 0.3)) * 0.75, light)
 
 
-def _shelf(far: Canvas, left: bool, wood: Colour, accent: Colour) -> None:
+def _shelf(far: Canvas, wood: Colour, accent: Colour, *, left: bool) -> None:
     rng = far.rng
     shelf = layer(far, from_left=left)
     start, end = (0.46, 1.02) if left else (-0.02, 0.54)
@@ -176,7 +189,7 @@ def _shelf(far: Canvas, left: bool, wood: Colour, accent: Colour) -> None:
     places = [start + 0.08 + step * 0.105 for step in range(5)]
     shapes = ("jar", "bottle", "bowl", "vase", "jar", "pot")
     colours = (accent, (0.9, 0.87, 0.8), (0.4, 0.45, 0.36), (0.85, 0.72, 0.5), (0.55, 0.35, 0.22))
-    for index, x in enumerate(places):
+    for x in places:
         shape = shapes[int(rng.integers(len(shapes)))]
         colour = colours[int(rng.integers(len(colours)))]
         wide = 0.12 if shape == "bowl" else 0.075
@@ -184,13 +197,12 @@ def _shelf(far: Canvas, left: bool, wood: Colour, accent: Colour) -> None:
         shelf.turned(shape, (x, y + 0.002), (wide, tall * rng.uniform(0.85, 1.15)), colour)
         if shape == "pot":
             shelf.plant((x, y - 0.05), 0.11, (0.33, 0.45, 0.2), leaves=11, broad=0.3)
-        del index
     shelf.lay(0.0095)
 
 
-def _counter_things(far: Canvas, left: bool, accent: Colour, variant: int) -> None:
+def _counter_things(far: Canvas, accent: Colour, variant: int, *, left: bool) -> None:
     things = layer(far, from_left=left)
-    side = (lambda x: x) if left else (lambda x: 1 - x)
+    side = sided(left=left)
     foot = 0.668
     things.turned("bottle", (side(0.86), foot), (0.085, 0.30), (0.36, 0.36, 0.16))
     things.turned("jar", (side(0.96), foot), (0.13, 0.19), (0.88, 0.8, 0.68))
@@ -203,7 +215,7 @@ def _counter_things(far: Canvas, left: bool, accent: Colour, variant: int) -> No
     things.lay(0.0115)
 
 
-def _pendants(far: Canvas, left: bool, accent: Colour) -> None:
+def _pendants(far: Canvas, accent: Colour, *, left: bool) -> None:
     lamps = layer(far, from_left=left)
     places = (0.44, 0.70) if left else (0.30, 0.56)
     for x in places:
@@ -223,7 +235,12 @@ def studio(canvas: Canvas, variant: int) -> Mood:
     far = half(canvas)
     daylight.wall(far, scaled(tone, 1.0), scaled(tone, 1.06), from_left=left, floor=0.62)
     daylight.window_light(
-        far, from_left=left, top=0.04, foot=0.6, strength=0.12, colour=(1.08, 1.03, 0.96),
+        far,
+        from_left=left,
+        top=0.04,
+        foot=0.6,
+        strength=0.12,
+        colour=(1.08, 1.03, 0.96),
         leaves=variant % 3 != 0,
     )
     daylight.haze(far, from_left=left, colour=(1.0, 0.96, 0.9), strength=0.25)
@@ -232,46 +249,3 @@ def studio(canvas: Canvas, variant: int) -> Mood:
     paper = surfaces.stone(canvas.rng, floor, scaled(tone, 0.98), rough=0.25)
     finish_surface(canvas, floor, paper, left=left, sheen=(1.0, 0.97, 0.92), edge=0.16)
     return Mood(from_left=left, key=WARM, ambient=COOL, gloss=0.06, shadow=0.42, variant=variant)
-
-
-def half(canvas: Canvas) -> Canvas:
-    """Start the far part of a set: half the size, the same generator."""
-    return Canvas(
-        width_px=max(4, canvas.width_px // 2),
-        height_px=max(4, canvas.height_px // 2),
-        rng=canvas.rng,
-    )
-
-
-def onto(far: Canvas, canvas: Canvas) -> None:
-    """Enlarge the far part over the whole canvas."""
-    canvas.pixels[:] = resized(far.pixels.clip(0, 1.2), (canvas.width_px, canvas.height_px))
-
-
-def finish_surface(
-    canvas: Canvas,
-    floor: Plane,
-    colours: surfaces.Pixels,
-    *,
-    left: bool,
-    sheen: Colour,
-    strength: float = 0.3,
-    edge: float = 0.012,
-) -> None:
-    """Light a surface from the side, mirror the far part in its back, and lay it."""
-    away = canvas.x if left else 1 - canvas.x
-    rows = len(colours)
-    behind = canvas.pixels[max(0, floor.top_row - rows) : floor.top_row][::-1]
-    fade = (floor.far[: len(behind)].clip(0, 1) ** 2 * 0.2)[..., None]
-    lit = colours * (1.1 - 0.36 * surfaces.smooth(away, 0.05, 1.1))[..., None]
-    lit *= (0.84 + 0.2 * floor.far)[..., None]
-    small = surfaces._softened(behind, canvas.unit_px * 0.03)  # noqa: SLF001
-    lit[: len(behind)] = lit[: len(behind)] * (1 - fade) + small * fade
-    middle = 0.18 if left else 0.82
-    patch = canvas.spot((middle, 0.72), (0.42, 0.16))[floor.top_row :] * strength
-    lit += patch[..., None] * (np.asarray(sheen, np.float32) * lit + 0.1 * (np.asarray(sheen, np.float32) - lit).clip(0))
-    surfaces.lay_surface(canvas, floor, lit, edge_px=canvas.unit_px * edge)
-
-
-from worker.stage.names import _WORDS  # noqa: E402
-DRAWN = dict.fromkeys(_WORDS, studio) | {"living-room": living_room, "golden-hour-kitchen": golden_hour_kitchen}

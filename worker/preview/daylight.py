@@ -25,7 +25,13 @@ def wall(canvas: Canvas, top: Colour, low: Colour, *, from_left: bool, floor: fl
 
 
 def window_light(
-    canvas: Canvas, *, from_left: bool, top: float, foot: float, strength: float, colour: Colour,
+    canvas: Canvas,
+    *,
+    from_left: bool,
+    top: float,
+    foot: float,
+    strength: float,
+    colour: Colour,
     leaves: bool = True,
 ) -> None:
     """Throw a window's slanted panes onto the wall, with the shadow of leaves in them."""
@@ -82,11 +88,17 @@ def leaf_shadow(canvas: Canvas, *, from_left: bool, foot: float) -> Pixels:
 def haze(canvas: Canvas, *, from_left: bool, colour: Colour, strength: float) -> None:
     """Let light spill in from the side."""
     side = 0.0 if from_left else 1.0
-    canvas.glow(canvas.spot((side, 0.22), (0.75, 0.65)) * strength, colour)
+    canvas.glow(canvas.spot((side, 0.22), (0.62, 0.6)) * (0.8 * strength), colour)
 
 
 def bokeh(
-    canvas: Canvas, *, count: int, top: float, foot: float, size: float, colours: list[Colour],
+    canvas: Canvas,
+    *,
+    count: int,
+    top: float,
+    foot: float,
+    size: float,
+    colours: list[Colour],
     strength: float = 0.5,
 ) -> None:
     """Scatter out-of-focus lights: discs, a little brighter at their rims."""
@@ -94,15 +106,27 @@ def bokeh(
     for _ in range(count):
         centre = rng.uniform(0, 1) * canvas.width_px, rng.uniform(top, foot) * canvas.height_px
         radius = size * canvas.unit_px * rng.uniform(0.5, 1.25)
-        _disc(canvas, centre, radius, colours[int(rng.integers(len(colours)))],
-              strength * rng.uniform(0.3, 1.0))
+        disc(
+            canvas,
+            centre,
+            radius,
+            colours[int(rng.integers(len(colours)))],
+            strength * rng.uniform(0.3, 1.0),
+        )
 
 
-def _disc(
+def disc(
     canvas: Canvas, centre: tuple[float, float], radius: float, colour: Colour, strength: float
 ) -> None:
-    left, right = int(max(0, centre[0] - radius - 2)), int(min(canvas.width_px, centre[0] + radius + 3))
-    top, low = int(max(0, centre[1] - radius - 2)), int(min(canvas.height_px, centre[1] + radius + 3))
+    """Draw one disc of light; ``centre`` and ``radius`` in pixels."""
+    left, right = (
+        int(max(0, centre[0] - radius - 2)),
+        int(min(canvas.width_px, centre[0] + radius + 3)),
+    )
+    top, low = (
+        int(max(0, centre[1] - radius - 2)),
+        int(min(canvas.height_px, centre[1] + radius + 3)),
+    )
     if left >= right or top >= low:
         return
     rows, columns = np.mgrid[top:low, left:right].astype(np.float32)
