@@ -175,7 +175,7 @@ class LazyModel:
 
 def _model(kind: str, settings: Settings) -> ImageModel:
     if kind == "preview":
-        from worker.stage.model import PreviewModel
+        from worker.preview.model import PreviewModel
 
         return PreviewModel()
     from worker.gemini.model import GeminiModel

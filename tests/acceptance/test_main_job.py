@@ -58,8 +58,11 @@ def test_a_catalog_is_bought_once_and_reused_the_next_day(
 ) -> None:
     with_photo, rejected = CATALOGS[feed]
     before = shop.books()["sold"]
-    order = ("import", str(FEEDS / feed), "--images", str(photos_for(feed, tmp_path / "photos")))
-    order = (*order, "--catalog", feed.split("/", maxsplit=1)[0], "--wait", "--json")
+    photos = photos_for(feed, tmp_path / "photos")
+    order = (
+        *("import", str(FEEDS / feed), "--images", str(photos)),
+        *("--catalog", feed.split("/")[0], "--wait", "--json"),
+    )
 
     monday = shop.skuscene(*order)
     sold = shop.books()["sold"] - before

@@ -180,7 +180,7 @@ def test_vertex_sells_to_any_bearer(simulator: Simulator) -> None:
         vertexai=True,
         project="shop-1",
         location="global",
-        credentials=Credentials(token="any"),
+        credentials=Credentials(token="any"),  # type: ignore[no-untyped-call]
         http_options=types.HttpOptions(base_url=simulator.url, timeout=int(WAIT_S * 1000)),
     )
     with closing(client):

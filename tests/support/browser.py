@@ -134,9 +134,7 @@ class Browser:
         file.write_bytes(base64.b64decode(shot["data"]))
 
     def _start(self, chromium: str) -> tuple[subprocess.Popen[bytes], int, int]:
-        profile = self._stack.enter_context(
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        )
+        profile = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         for end in (ours_out, ours_in):

@@ -145,9 +145,7 @@ def imported(*, catalog: str = "autumn", scenes: Iterable[str] = SCENES) -> Impo
         feed=FeedSummary(
             name="autumn.csv", sha256=sha256("feed"), bytes=1_000, format="csv", encoding="utf-8"
         ),
-        scenes=SceneBook(
-            scenes=tuple(Scene(name=name, prompt="Show {title}.") for name in scenes)
-        ),
+        scenes=SceneBook(scenes=tuple(Scene(name=name, prompt="Show {title}.") for name in scenes)),
         scenes_sha256=sha256("scenes"),
         model=ModelChoice(asked="an-image-model", id="an-image-model", platform="developer"),
         counts=Counts(),

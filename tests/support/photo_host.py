@@ -29,9 +29,9 @@ class PhotoHost:
 @contextlib.contextmanager
 def photo_host(photos: dict[str, bytes]) -> Iterator[PhotoHost]:
     """Serve photos on a free port of this machine while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     host = PhotoHost(url=f"http://127.0.0.1:{server.server_address[1]}", photos=photos)
-    server.host = host  # type: ignore[attr-defined]  the handler's way to its host
+    server.host = host
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -42,11 +42,16 @@ def photo_host(photos: dict[str, bytes]) -> Iterator[PhotoHost]:
         thread.join(5)
 
 
+class _Server(ThreadingHTTPServer):
+    host: PhotoHost
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        host: PhotoHost = self.server.host  # type: ignore[attr-defined]
+        assert isinstance(self.server, _Server)
+        host = self.server.host
         content = host.photos.get(self.path.split("?")[0].lstrip("/"))
         etag = f'"{hashlib.sha256(content or b"").hexdigest()[:16]}"'
         if content is None:

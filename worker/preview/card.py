@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 if TYPE_CHECKING:
-    from worker.stage.light import Mood
+    from worker.preview.light import Mood
 
 _LONG_PX = 1200
 _FRAMES = ((46, 36, 29), (28, 28, 30), (196, 160, 118), (238, 235, 229))

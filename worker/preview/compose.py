@@ -10,16 +10,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from worker.imaging.colour import srgb, srgb_profile
-from worker.stage import label, light
-from worker.stage.canvas import as_picture, resized
-from worker.stage.card import framed
-from worker.stage.cutout import cut_out
-from worker.stage.sets import Backdrop, backdrop
+from worker.preview import label, light
+from worker.preview.canvas import as_picture, resized
+from worker.preview.card import framed
+from worker.preview.cutout import cut_out
+from worker.preview.sets import Backdrop, backdrop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.stage.canvas import Pixels
+    from worker.preview.canvas import Pixels
 
 _DRAWN_LONG_PX = 1536
 _PHOTO_LONG_PX = 1600

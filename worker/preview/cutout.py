@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from worker.stage.canvas import Pixels
+    from worker.preview.canvas import Pixels
 
     Mask = NDArray[np.bool_]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worker.stage.canvas import Colour, smooth
-from worker.stage.props import layer
+from worker.preview.canvas import Colour, smooth
+from worker.preview.props import layer
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-    from worker.stage.canvas import Canvas, Pixels
+    from worker.preview.canvas import Canvas, Pixels
 
 
 def wall(canvas: Canvas, top: Colour, low: Colour, *, from_left: bool, floor: float) -> None:

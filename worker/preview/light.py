@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
-from worker.stage.canvas import Colour, noise, resized, smooth
+from worker.preview.canvas import Colour, noise, resized, smooth
 
 if TYPE_CHECKING:
-    from worker.stage.canvas import Pixels
+    from worker.preview.canvas import Pixels
 
 
 # Above this level the film saturates slowly; slimmer things than this may stand taller.

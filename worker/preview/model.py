@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from catalog.models import load_models
 from worker.model import Answer, Usage
-from worker.stage.compose import compose
+from worker.preview.compose import compose
 
 if TYPE_CHECKING:
     from worker.model import TakeRequest

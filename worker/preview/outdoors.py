@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worker.stage import daylight, surfaces
-from worker.stage.canvas import mix, noise, resized, rgb, scaled, smooth
-from worker.stage.light import Mood
-from worker.stage.painting import COOL, finish_surface, half, onto
-from worker.stage.props import layer
+from worker.preview import daylight, surfaces
+from worker.preview.canvas import mix, noise, resized, rgb, scaled, smooth
+from worker.preview.light import Mood
+from worker.preview.painting import COOL, finish_surface, half, onto
+from worker.preview.props import layer
 
 if TYPE_CHECKING:
-    from worker.stage.canvas import Canvas, Colour, Pixels
+    from worker.preview.canvas import Canvas, Colour, Pixels
 
 # sky top, sky low, deep sea, shallow sea, sand
 _BEACH = (

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worker.stage import surfaces
-from worker.stage.canvas import Canvas, Colour, resized, smooth
+from worker.preview import surfaces
+from worker.preview.canvas import Canvas, Colour, resized, smooth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.stage.canvas import Pixels
-    from worker.stage.surfaces import Plane
+    from worker.preview.canvas import Pixels
+    from worker.preview.surfaces import Plane
 
 WARM: Colour = (1.0, 0.93, 0.82)
 COOL: Colour = (0.84, 0.91, 1.0)

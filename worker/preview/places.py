@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.stage import daylight, surfaces
-from worker.stage.canvas import mix, rgb, scaled
-from worker.stage.light import Mood
-from worker.stage.painting import COOL, WARM, finish_surface, half, onto, sided
-from worker.stage.props import layer
+from worker.preview import daylight, surfaces
+from worker.preview.canvas import mix, rgb, scaled
+from worker.preview.light import Mood
+from worker.preview.painting import COOL, WARM, finish_surface, half, onto, sided
+from worker.preview.props import layer
 
 if TYPE_CHECKING:
-    from worker.stage.canvas import Canvas, Colour
-    from worker.stage.props import Layer
+    from worker.preview.canvas import Canvas, Colour
+    from worker.preview.props import Layer
 
 
 def bedroom(canvas: Canvas, variant: int) -> Mood:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from worker.stage.canvas import Colour, Point, mix, scaled
+from worker.preview.canvas import Colour, Point, mix, scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.stage.canvas import Canvas
+    from worker.preview.canvas import Canvas
 
 _BOTTLE = ((0.3, 0), (0.3, 0.22), (0.34, 0.3), (0.9, 0.46), (1, 0.56), (1, 0.97), (0.92, 1))
 _VASE = ((0.5, 0), (0.42, 0.1), (0.5, 0.25), (0.92, 0.5), (1, 0.66), (0.85, 0.88), (0.55, 1))

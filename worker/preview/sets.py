@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from worker.stage.canvas import Canvas
-from worker.stage.names import set_named
-from worker.stage.outdoors import forest_clearing, garden_patio, sunny_beach
-from worker.stage.places import (
+from worker.preview.canvas import Canvas
+from worker.preview.names import set_named
+from worker.preview.outdoors import forest_clearing, garden_patio, sunny_beach
+from worker.preview.places import (
     bathroom_shelf,
     bedroom,
     cafe_table,
@@ -24,14 +24,14 @@ from worker.stage.places import (
     marble_studio,
     winter_window,
 )
-from worker.stage.rooms import golden_hour_kitchen, living_room, studio
+from worker.preview.rooms import golden_hour_kitchen, living_room, studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from worker.stage.light import Mood
+    from worker.preview.light import Mood
 
 _CACHED: Final = 8
 _VARIANTS: Final = 40

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worker.stage.canvas import Colour, noise, resized, smooth
+from worker.preview.canvas import Colour, noise, resized, smooth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.stage.canvas import Canvas, Pixels
+    from worker.preview.canvas import Canvas, Pixels
 
     Texture = Callable[[np.random.Generator, "Plane"], Pixels]
 

@@ -13,12 +13,12 @@ from catalog.models import load_models
 from tests.support import pictures
 from worker.imaging.colour import srgb_profile
 from worker.model import ReferencePhoto, TakeRequest, Usage
-from worker.stage import sets
-from worker.stage.compose import compose
-from worker.stage.cutout import cut_out
-from worker.stage.label import DESCRIPTION, SOFTWARE
-from worker.stage.model import PreviewModel
-from worker.stage.names import FALLBACK, SETS, set_named
+from worker.preview import sets
+from worker.preview.compose import compose
+from worker.preview.cutout import cut_out
+from worker.preview.label import DESCRIPTION, SOFTWARE
+from worker.preview.model import PreviewModel
+from worker.preview.names import FALLBACK, SETS, set_named
 
 
 def drawn(*references: bytes, scene: str = "studio", prompt: str = "", seed: int = 1) -> bytes:
