@@ -142,7 +142,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--lane",
         choices=("standard", "batch"),
         default="standard",
-        help="a call now, or the model's half-price batches (not built yet) [standard]",
+        help="a call now, or the model's half-price batches, which are to come [standard]",
     )
     parser.add_argument("--rebuy", metavar="CAUSE,...", help="buy for these causes too, e.g. model")
     parser.add_argument("--pilot", type=int, metavar="N", help="render N first, then pause")

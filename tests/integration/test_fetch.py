@@ -636,7 +636,7 @@ def test_a_passing_refusal_is_tried_later(host: Host, status: int) -> None:
 @pytest.mark.parametrize(
     ("retry_after", "least_s", "most_s"),
     [
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_500, 3_600),
+        ("in an hour", 3_000, 3_600),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0, 0),
         ("999999999", 86_400, 86_400),
     ],
@@ -644,6 +644,8 @@ def test_a_passing_refusal_is_tried_later(host: Host, status: int) -> None:
 def test_retry_after_may_be_a_date_and_is_bounded(
     host: Host, retry_after: str, least_s: float, most_s: float
 ) -> None:
+    if retry_after == "in an hour":
+        retry_after = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     host.answers["/photo.jpg"] = says("503 Not now", {"Retry-After": retry_after})
 
     with pytest.raises(TryLater) as caught:

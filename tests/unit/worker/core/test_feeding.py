@@ -80,6 +80,17 @@ def test_only_one_feeder_works_at_a_time() -> None:
     assert len(place.queue.of(claims.PREPARE)) == 2
 
 
+def test_a_second_feeder_sends_nothing_again_while_the_first_works() -> None:
+    place = Workplace()
+    place.order("monday", _shard(0), _shard(1), send=False)
+    place.effects.when("state.open_shard", lambda: None)
+    place.effects.when("state.open_shard", lambda: _feed(place, refeed=True))
+
+    _feed(place)
+
+    assert len(place.queue.of(claims.PREPARE)) == 4
+
+
 def test_a_feeder_whose_token_has_gone_opens_nothing() -> None:
     place = Workplace()
     place.order("monday", _shard(0), _shard(1), send=False)

@@ -85,9 +85,12 @@ def test_a_shard_with_an_open_render_is_not_committed() -> None:
     place.order("monday", [wanted("mug", "kitchen", "beach")])
     place.run(until=lambda: place.memory.left("monday", 0) == 1)
 
+    sent = len(place.queue.sent)
+
     commit(place.desk, _shard(0))
 
     assert keys.results_part("monday", 0, 1) not in place.store.keys
+    assert len(place.queue.sent) == sent
     place.run()
     assert place.sold.total() == 2
 
