@@ -8,6 +8,7 @@ Redis is rebuilt from the store (``worker.feeder``).
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import redis
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 OPEN = "."
 LETTERS = {
@@ -34,6 +35,10 @@ if redis.call('HEXISTS', KEYS[4], ARGV[2]) == 1 then return 0 end
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 redis.call('HSET', KEYS[3], 'status', string.rep('.', tonumber(ARGV[3])), 'left', ARGV[3])
 redis.call('SADD', KEYS[2], ARGV[2])
+local due = redis.call('TIME')[1] + tonumber(ARGV[4])
+for slot = 0, tonumber(ARGV[3]) - 1 do
+  redis.call('ZADD', KEYS[5], due, ARGV[2] .. ':' .. slot)
+end
 return 1
 """
 
@@ -49,6 +54,7 @@ redis.call('HSET', KEYS[1], 'status',
 redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[2], 1)
 redis.call('HINCRBY', KEYS[1], 'micro', ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+redis.call('ZREM', KEYS[3], ARGV[5])
 return {1, redis.call('HINCRBY', KEYS[1], 'left', -1)}
 """
 
@@ -59,6 +65,19 @@ redis.call('SREM', KEYS[2], ARGV[1])
 redis.call('DEL', KEYS[4], KEYS[5])
 for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
+"""
+
+_EXPECT = """
+local due = redis.call('TIME')[1] + tonumber(ARGV[1])
+for i = 2, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
+end
+return 1
+"""
+
+_OVERDUE = """
+local now = redis.call('TIME')[1]
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 """
 
 _TAKE_FEEDER = """
@@ -193,7 +212,8 @@ class State:
         outcomes = [self._outcomes(import_id, part) for part in parts]
         with _translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.srem(f"{self._prefix}:imports", import_id)
-            pipe.delete(self._import(import_id), self._open(import_id), self._committed(import_id))
+            pipe.delete(self._import(import_id), self._open(import_id))
+            pipe.delete(self._committed(import_id), self._due(import_id))
             if parts:
                 pipe.delete(*shards, *outcomes)
             pipe.execute()
@@ -262,8 +282,13 @@ class State:
                 with _translated():
                     self._run(_DROP_FEEDER, [key], [token])
 
-    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool:
-        """Give a shard state, unless it has some or is committed; only the feeder may."""
+    def open_shard(
+        self, import_id: str, token: str, *, part: int, slots: int, within_s: float = 60.0
+    ) -> bool:
+        """Give a shard state, unless it has some or is committed; only the feeder may.
+
+        Each slot is expected to be taken up within ``within_s``; see :meth:`overdue`.
+        """
         with _translated():
             done = self._run(
                 _OPEN_SHARD,
@@ -272,8 +297,9 @@ class State:
                     self._open(import_id),
                     self._shard(import_id, part),
                     self._committed(import_id),
+                    self._due(import_id),
                 ],
-                [token, part, slots],
+                [token, part, slots, math.ceil(within_s)],
             )
         return int(done) == 1
 
@@ -301,10 +327,40 @@ class State:
         with _translated():
             changed, left = self._run(
                 _SETTLE,
-                [self._shard(line.import_id, part), self._outcomes(line.import_id, part)],
-                [slot, LETTERS[line.status], line.cost_usd.micro, line.model_dump_json()],
+                [
+                    self._shard(line.import_id, part),
+                    self._outcomes(line.import_id, part),
+                    self._due(line.import_id),
+                ],
+                [
+                    slot,
+                    LETTERS[line.status],
+                    line.cost_usd.micro,
+                    line.model_dump_json(),
+                    f"{part}:{slot}",
+                ],
             )
         return Settled(changed=int(changed) == 1, left=int(left))
+
+    def expect(self, import_id: str, part: int, slots: Collection[int], *, within_s: float) -> None:
+        """Say that open slots are taken care of for so long: waiting, worked on, or put off."""
+        if slots:
+            with _translated():
+                self._run(
+                    _EXPECT,
+                    [self._due(import_id)],
+                    [math.ceil(within_s), *(f"{part}:{slot}" for slot in slots)],
+                )
+
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        """Open slots, as part and slot, that nobody has taken care of in time; oldest first.
+
+        They wait in a queue longer than expected, or their message or its worker was lost.
+        """
+        with _translated():
+            found = self._run(_OVERDUE, [self._due(import_id)], [])
+        pairs = (str(member).split(":") for member in found)
+        return tuple((int(part), int(slot)) for part, slot in pairs)
 
     def left(self, import_id: str, part: int) -> int:
         """Open renders of a shard; -1 if it has no state."""
@@ -378,6 +434,9 @@ class State:
 
     def _outcomes(self, import_id: str, part: int) -> str:
         return f"{self._prefix}:outcomes:{import_id}:{part}"
+
+    def _due(self, import_id: str) -> str:
+        return f"{self._prefix}:due:{import_id}"
 
     def _lease(self, render_id: str) -> str:
         return f"{self._prefix}:lease:{render_id}"

@@ -30,6 +30,7 @@ from worker import tasks
 from worker.calls import Calls
 from worker.feeder import reconcile, recover_all
 from worker.fetch.fetcher import Fetcher, FetchLimits
+from worker.holds import HoldKeeper
 from worker.imaging.adapter import PillowImaging
 from worker.imaging.normalise import ReferenceLimits
 from worker.leases import LeaseKeeper
@@ -108,13 +109,15 @@ class Process:
         leases = LeaseKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
         ledger = StoreLedger(store, worker=worker, flush_s=settings.ledger_flush_s)
         model = LazyModel(settings)
-        self._closing += [leases, ledger, model]
+        holds = HoldKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
+        self._closing += [leases, holds, ledger, model]
         return Desk(
             store=store,
             store_id=store_id,
             state=state,
             queue=Queue(self._app),
             leases=leases,
+            holds=holds,
             ledger=ledger,
             fetch=_fetcher(settings).fetch,
             imaging=_imaging(settings),
@@ -130,25 +133,14 @@ class Process:
         )
 
     def _reconcile(self) -> None:
-        idle_before = False
         while True:
             try:
-                desk = self.desk()
                 self.recover()
-                idle = self._is_idle()
-                reconcile(desk, idle=idle and idle_before)
-                idle_before = idle
+                reconcile(self.desk())
             except Exception as exc:  # noqa: BLE001  an outage must not end the watch
                 log.warning("reconcile_failed", error=str(exc))
             if self._stopped.wait(self.settings.reconcile_every_s):
                 return
-
-    def _is_idle(self) -> bool:
-        waiting = sum(Queue(self._app).depths().values())
-        with self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            unacked = int(channel.client.hlen(channel.unacked_key))
-        return waiting + unacked == 0
 
 
 class LazyModel:

@@ -6,6 +6,7 @@ shards are opened while fewer than ``window`` renders are open.
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from worker.settling import line_of, settle
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from catalog.imports import Import
+    from catalog.imports import Import, PlanPart
     from worker.ports import Desk
 
 log = structlog.get_logger(__name__)
@@ -81,9 +82,19 @@ def _open_shards(desk: Desk, imported: Import, token: str) -> None:
             return
         if part.part in begun:
             continue
-        if desk.state.open_shard(imported.import_id, token, part=part.part, slots=part.renders):
+        if _open(desk, imported, part, token):
             _enqueue_products(desk, imported, part.part)
         waiting += part.renders
+
+
+def _open(desk: Desk, imported: Import, part: PlanPart, token: str) -> bool:
+    return desk.state.open_shard(
+        imported.import_id,
+        token,
+        part=part.part,
+        slots=part.renders,
+        within_s=desk.limits.lease_s,
+    )
 
 
 def _enqueue_products(
@@ -111,7 +122,7 @@ def _cancel(desk: Desk, imported: Import, token: str) -> None:
     for part in imported.parts:
         if part.part in committed:
             continue
-        desk.state.open_shard(imported.import_id, token, part=part.part, slots=part.renders)
+        _open(desk, imported, part, token)
         still = set(desk.state.open_slots(imported.import_id, part.part))
         for product in plans.read_shard(desk.store, imported.import_id, part.part):
             for slot in product.slots:
@@ -142,15 +153,41 @@ def _nudge(desk: Desk, imported: Import) -> None:
         desk.queue.enqueue(claims.PUBLISH, publish)
 
 
-def reconcile(desk: Desk, *, idle: bool) -> None:
+def reconcile(desk: Desk) -> None:
     """Look after every running import: feed, commit and publish what stands still.
 
-    ``idle`` says that no message is waiting or being worked on, twice in a row: then every open
-    render is held by nobody and is fed again. Feeding one again that is held after all costs
-    nothing: it finds the record, the master or the lease.
+    A render is overdue when nobody has taken care of it for ``lease_s``. As many of the overdue
+    as no waiting message can stand for have lost their message or their worker, and are fed
+    again, oldest first. Feeding one again that is held after all costs nothing: it finds the
+    record, the master or the lease.
     """
+    waiting = _waiting(desk)
     for import_id in desk.state.running():
-        _look_after(desk, import_id, refeed=idle)
+        _look_after(desk, import_id, refeed=False)
+        _feed_overdue(desk, import_id, waiting)
+
+
+def _waiting(desk: Desk) -> dict[str, int]:
+    depths = desk.queue.depths()
+    return {name: depths.get(name, 0) for name in ("prepare", "generate", "finish")}
+
+
+def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
+    overdue = desk.state.overdue(import_id)
+    if not overdue or plans.intent(desk, import_id) != "run":
+        return
+    imported = plans.read_import(desk.store, import_id)
+    products = sum(part.products for part in imported.parts)
+    # A message of prepare stands for all renders of a product.
+    per_product = math.ceil(imported.counts.renders / max(1, products))
+    standing = waiting["prepare"] * per_product + waiting["generate"] + waiting["finish"]
+    lost = overdue[: max(0, len(overdue) - standing)]
+    if lost:
+        log.warning("fed_again", import_id=import_id, renders=len(lost))
+    for part in sorted({part for part, _ in lost}):
+        slots = {slot for of, slot in lost if of == part}
+        desk.state.expect(import_id, part, slots, within_s=desk.limits.lease_s)
+        _enqueue_products(desk, imported, part, only=slots)
 
 
 def recover_all(desk: Desk) -> int:

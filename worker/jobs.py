@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -50,7 +51,11 @@ class Outage(Exception):
 
 
 def run(
-    task: str, payload: object, shape: type[C], work: Callable[[Desk, C], None], desk: Desk
+    task: str,
+    payload: object,
+    shape: type[C],
+    work: Callable[[Desk, C], None],
+    desk: Desk,
 ) -> None:
     """Work one claim to its end, or see that it comes back.
 
@@ -109,9 +114,10 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
 
 def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
     try:
-        work(desk, claim)
+        with _held(claim, desk):
+            work(desk, claim)
     except Snooze as exc:
-        desk.queue.enqueue(task, claim, countdown_s=exc.retry_after_s)
+        put_off(desk, task, claim, countdown_s=exc.retry_after_s)
     except (TryLater, NoPicture, OutcomeUnknown) as exc:
         _again_or_end(task, claim, exc, desk)
     except LaneStopped as exc:
@@ -151,7 +157,31 @@ def _again_or_end(task: str, claim: C, exc: RenderError, desk: Desk) -> None:
         return
     delay_s = backoff_s(attempt, getattr(exc, "retry_after_s", None), desk.limits, desk.chance())
     log.warning("will_try_again", reason=exc.reason, attempt=attempt, countdown_s=delay_s)
-    desk.queue.enqueue(task, claim.changed(attempt=attempt + 1), countdown_s=delay_s)
+    put_off(desk, task, claim.changed(attempt=attempt + 1), countdown_s=delay_s)
+
+
+def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
+    """Enqueue a claim for later; until then its slots count as taken care of."""
+    part, slots = _slots(claim, desk)
+    if slots:
+        within_s = countdown_s + desk.limits.lease_s
+        desk.state.expect(claim.import_id, part, slots, within_s=within_s)
+    desk.queue.enqueue(task, claim, countdown_s=countdown_s)
+
+
+def _held(claim: Claim, desk: Desk) -> AbstractContextManager[None]:
+    part, slots = _slots(claim, desk)
+    return desk.holds.held(claim.import_id, part, slots) if slots else nullcontext()
+
+
+def _slots(claim: Claim, desk: Desk) -> tuple[int, frozenset[int]]:
+    """The part and the slots that a claim speaks of; a control claim speaks of none."""
+    if isinstance(claim, RenderClaim):
+        return claim.part, frozenset({claim.slot})
+    if isinstance(claim, ProductClaim):
+        product = plans.read_shard(desk.store, claim.import_id, claim.part)[claim.product]
+        return claim.part, frozenset(slot.index for slot in product.slots)
+    return 0, frozenset()
 
 
 def backoff_s(attempt: int, retry_after_s: float | None, limits: Limits, chance: float) -> float:

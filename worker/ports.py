@@ -6,11 +6,12 @@ runs unchanged on Redis and S3 and on doubles in memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -39,7 +40,13 @@ class State(Protocol):
     def feeder(
         self, import_id: str, token: str, *, ttl_s: float
     ) -> AbstractContextManager[bool]: ...
-    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool: ...
+    def open_shard(
+        self, import_id: str, token: str, *, part: int, slots: int, within_s: float
+    ) -> bool: ...
+    def expect(
+        self, import_id: str, part: int, slots: Collection[int], *, within_s: float
+    ) -> None: ...
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
     def open_parts(self, import_id: str) -> tuple[int, ...]: ...
     def open_slots(self, import_id: str, part: int) -> tuple[int, ...]: ...
     def is_open(self, import_id: str, part: int, slot: int) -> bool: ...
@@ -55,6 +62,7 @@ class Queue(Protocol):
     """Puts claims on the queue; see :class:`catalog.queue.Queue`."""
 
     def enqueue(self, task: str, claim: Claim, *, countdown_s: float = 0.0) -> None: ...
+    def depths(self) -> dict[str, int]: ...
 
 
 class Leases(Protocol):
@@ -63,6 +71,29 @@ class Leases(Protocol):
     def held(self, render_id: str) -> AbstractContextManager[bool]:
         """Be the render's buyer while the block runs; yields whether we are."""
         ...
+
+
+class Holds(Protocol):
+    """Who works on what, as far as the reconciler must know."""
+
+    def held(
+        self, import_id: str, part: int, slots: Collection[int]
+    ) -> AbstractContextManager[None]:
+        """Say again and again, while the block runs, that these slots are worked on."""
+        ...
+
+
+class SilentHolds:
+    """Says nothing: for a process whose tasks take less time than anybody waits for a word."""
+
+    def held(
+        self,
+        import_id: str,  # noqa: ARG002  the protocol's
+        part: int,  # noqa: ARG002
+        slots: Collection[int],  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
 
 class Ledger(Protocol):
@@ -207,3 +238,4 @@ class Desk:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     chance: Callable[[], float]
+    holds: Holds = field(default_factory=SilentHolds)

@@ -1,15 +1,20 @@
 """Which Celery tasks are there?
 
-Each is a door: payload in, one call of the core, an outage turned into Celery's retry. Names and
-queues stand in :mod:`catalog.queue`, decisions in :mod:`worker.jobs`.
+Each is a door: payload in, one call of the core, an outage turned into Celery's way to give a
+message back. Names and queues stand in :mod:`catalog.claims`, decisions in :mod:`worker.jobs`.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Reject
 
 from catalog import claims
 from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, ShardClaim
+from catalog.state import StateUnavailable
+from catalog.store.port import StoreError
 from worker import jobs
 from worker.commit import commit
 from worker.feeder import feed
@@ -21,11 +26,11 @@ from worker.publish import publish
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celery import Celery, Task
+    from celery import Celery
 
     from worker.ports import Desk
 
-_OUTAGE_COUNTDOWN_S = 5
+_OUTAGE_WAIT_S = 3.0
 
 
 def register(app: Celery, desk: Callable[[], Desk]) -> None:
@@ -50,10 +55,13 @@ def _door(
     work: Callable[[Desk, Any], None],
 ) -> None:
     # shared=False: a second app in the same process must get tasks of its own.
-    # max_retries=None: outages end when they end; attempts are counted in worker.jobs.
-    @app.task(name=name, bind=True, shared=False, max_retries=None, typing=False)
-    def door(self: Task, payload: object) -> None:
+    # Nothing of Celery's own retrying is used: attempts are counted in worker.jobs.
+    @app.task(name=name, shared=False, typing=False)
+    def door(payload: object) -> None:
         try:
             jobs.run(name, payload, shape, work, desk())
-        except jobs.Outage as exc:
-            raise self.retry(exc=exc, countdown=_OUTAGE_COUNTDOWN_S) from exc
+        except (jobs.Outage, StateUnavailable, StoreError) as exc:
+            # A task that fails is acknowledged, and on Redis that means gone; a retry needs the
+            # very Redis that may be away. Waiting here also keeps the thread from the next claim.
+            time.sleep(_OUTAGE_WAIT_S)
+            raise Reject(str(exc), requeue=True) from exc

@@ -69,11 +69,13 @@ def committed_part(part: int = 0, *, usd: str = "0", **counts: int) -> ManifestP
     )
 
 
-def opened(state: AnyState, *, part: int = 0, slots: int = 3, shards: int = 2) -> None:
+def opened(
+    state: AnyState, *, part: int = 0, slots: int = 3, shards: int = 2, within_s: float = 60.0
+) -> None:
     """An import of two shards and five renders with one shard open."""
     state.register(ID, shards=shards, renders=5)
     with state.feeder(ID, "feeder", ttl_s=60):
-        assert state.open_shard(ID, "feeder", part=part, slots=slots)
+        assert state.open_shard(ID, "feeder", part=part, slots=slots, within_s=within_s)
 
 
 def at_once(work: Callable[[int], T], times: int = 16) -> list[T]:
@@ -264,6 +266,27 @@ def test_a_slot_is_open_until_it_is_settled(state: AnyState) -> None:
     assert not state.is_open(ID, 1, 0)
     assert state.left(ID, 0) == 2
     assert state.outcomes(ID, 0) == {1: line(Status.FAILED)}
+
+
+def test_a_slot_that_nobody_speaks_for_is_overdue(state: AnyState) -> None:
+    opened(state, within_s=0)
+    assert state.overdue(ID) == ((0, 0), (0, 1), (0, 2))
+
+    state.expect(ID, 0, [1], within_s=60)
+    state.settle(line(Status.FAILED), part=0, slot=2)
+
+    assert state.overdue(ID) == ((0, 0),)
+
+
+def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(state: AnyState) -> None:
+    opened(state)
+    state.settle(line(Status.FAILED), part=0, slot=0)
+
+    state.expect(ID, 0, [0, 7], within_s=0)
+    state.expect("unknown", 0, [0], within_s=0)
+
+    assert state.overdue(ID) == ()
+    assert state.overdue("unknown") == ()
 
 
 def test_the_first_outcome_stands(state: AnyState) -> None:
@@ -564,6 +587,7 @@ def test_only_commands_of_redis_6_2_are_used(
     assert used - of_the_connection <= {
         *("get", "set", "del", "exists", "pexpire", "time", "multi", "exec", "evalsha"),
         *("hget", "hset", "hsetnx", "hexists", "hgetall", "hmget", "hincrby", "hlen", "hdel"),
+        *("zadd", "zrem", "zscore", "zrangebyscore"),
         *("sadd", "srem", "smembers", "eval", "script|load", "client|maint_notifications"),
     }
 

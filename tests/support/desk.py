@@ -12,7 +12,7 @@ import gzip
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -358,6 +358,19 @@ class _PlainLeases:
         self._state.release_lease(render_id, token)
 
 
+class _PlainHolds:
+    """Holds without a renewing thread."""
+
+    def __init__(self, state: MemoryState, ttl_s: float) -> None:
+        self._state = state
+        self._ttl_s = ttl_s
+
+    @contextmanager
+    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[None]:
+        self._state.expect(import_id, part, slots, within_s=self._ttl_s)
+        yield
+
+
 class ListLedger:
     """A ledger whose lines a test can count; a line that may not wait is put into the store."""
 
@@ -440,6 +453,7 @@ class Workplace:
             state=state or cast("State", _WatchedState(self.memory, self.effects)),
             queue=self.queue,
             leases=leases,
+            holds=_PlainHolds(self.memory, chosen.lease_s),
             ledger=ledger,
             fetch=self.shop.fetch,
             imaging=imaging or self.imaging,
@@ -528,7 +542,8 @@ class Workplace:
 
     def _reconcile(self) -> None:
         try:
-            reconcile(self.desk, idle=True)
+            self.clock.sleep(self.desk.limits.lease_s + 1.0)  # what nobody holds is overdue
+            reconcile(self.desk)
         except Died:
             self.deaths += 1
             self.clock.sleep(self.desk.limits.lease_s + 60.0)

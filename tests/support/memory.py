@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,6 +179,7 @@ class _Import:
     feeder: tuple[str, float] | None = None
     open: dict[int, _Shard] = field(default_factory=dict)
     committed: dict[int, ManifestPart] = field(default_factory=dict)
+    due: dict[tuple[int, int], float] = field(default_factory=dict)
 
 
 class MemoryState:
@@ -319,7 +320,9 @@ class MemoryState:
                 if known and known.feeder and known.feeder[0] == token:
                     known.feeder = None
 
-    def open_shard(self, import_id: str, token: str, *, part: int, slots: int) -> bool:
+    def open_shard(
+        self, import_id: str, token: str, *, part: int, slots: int, within_s: float = 60.0
+    ) -> bool:
         with self._there():
             known = self._imports.get(import_id)
             if known is None or known.feeder is None or known.feeder[0] != token:
@@ -327,6 +330,8 @@ class MemoryState:
             if part in known.committed or part in known.open:
                 return False
             known.open[part] = _Shard(status=[None] * slots)
+            for slot in range(slots):
+                known.due[part, slot] = self._clock() + within_s
             return True
 
     def open_parts(self, import_id: str) -> tuple[int, ...]:
@@ -353,7 +358,22 @@ class MemoryState:
             if changed:
                 shard.status[slot] = line.status
                 shard.outcomes[slot] = line
+                self._imports[line.import_id].due.pop((part, slot), None)
             return Settled(changed=changed, left=shard.left)
+
+    def expect(self, import_id: str, part: int, slots: Collection[int], *, within_s: float) -> None:
+        with self._there():
+            known = self._imports.get(import_id)
+            for slot in slots:
+                if known is not None and (part, slot) in known.due:
+                    known.due[part, slot] = self._clock() + within_s
+
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        with self._there():
+            known = self._imports.get(import_id)
+            due = known.due if known else {}
+            late = sorted((at, slot) for slot, at in due.items() if at <= self._clock())
+            return tuple(slot for _, slot in late)
 
     def left(self, import_id: str, part: int) -> int:
         with self._there():

@@ -147,7 +147,7 @@ def test_reconciling_a_busy_import_sends_nothing_again() -> None:
     place.run(until=lambda: bool(place.queue.of(claims.GENERATE)))
     sent = len(place.queue.sent)
 
-    reconcile(place.desk, idle=False)
+    reconcile(place.desk)
 
     assert len(place.queue.sent) == sent
 
@@ -207,10 +207,10 @@ def test_an_outage_ends_the_round_so_that_it_is_taken_up_again() -> None:
     place.store.fail(1)
 
     with pytest.raises(Exception, match="told to fail"):
-        reconcile(place.desk, idle=False)
+        reconcile(place.desk)
     place.memory.away = True
     with pytest.raises(StateUnavailable):
-        reconcile(place.desk, idle=False)
+        reconcile(place.desk)
     place.memory.away = False
 
     place.settle_down()

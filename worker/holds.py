@@ -1,0 +1,71 @@
+"""Who works on what?
+
+While a task works on a slot, its process says so again and again; a slot of which nobody has said
+anything for ``lease_s`` is overdue, and the reconciler feeds it again. A killed process falls
+silent, so its slots are open again without waiting for the broker's visibility time-out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from catalog.state import StateUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from worker.ports import State
+
+log = structlog.get_logger(__name__)
+
+
+class HoldKeeper:
+    """Speaks for all the tasks of one process; made after the fork."""
+
+    def __init__(self, state: State, *, ttl_s: float, renew_s: float) -> None:
+        self._state = state
+        self._ttl_s = ttl_s
+        self._renew_s = renew_s
+        self._held: dict[int, tuple[str, int, frozenset[int]]] = {}
+        self._next = 0
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[None]:
+        """Say that these slots are worked on, now and until the block ends."""
+        self._state.expect(import_id, part, slots, within_s=self._ttl_s)
+        with self._guard:
+            self._next += 1
+            number = self._next
+            self._held[number] = (import_id, part, frozenset(slots))
+            self._start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                del self._held[number]
+
+    def close(self) -> None:
+        """Fall silent."""
+        self._stopped.set()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._speak, name="holds", daemon=True)
+            self._thread.start()
+
+    def _speak(self) -> None:
+        while not self._stopped.wait(self._renew_s):
+            with self._guard:
+                held = list(self._held.values())
+            try:
+                for import_id, part, slots in held:
+                    self._state.expect(import_id, part, slots, within_s=self._ttl_s)
+            except StateUnavailable as exc:
+                log.warning("holds_not_renewed", slots=len(held), error=str(exc))
