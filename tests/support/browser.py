@@ -139,9 +139,9 @@ class Browser:
         ours_in, theirs_out = os.pipe()
         for end in (ours_out, ours_in):
             self._stack.callback(os.close, end)
-        flags = (*_FLAGS, f"--user-data-dir={profile}")
+        flags = [*_FLAGS, f"--user-data-dir={profile}"]
         if os.geteuid() == 0:
-            flags = (*flags, "--no-sandbox")  # Chromium's sandbox does not run as root
+            flags.append("--no-sandbox")  # Chromium's sandbox does not run as root
         # The protocol is spoken on the descriptors 3 and 4.
         command = 'exec "$0" "$@" 3<&{} 4>&{}'.format(theirs_in, theirs_out)  # noqa: UP032
         process = subprocess.Popen(

@@ -157,7 +157,7 @@
   }
 
   function gap(render) {
-    const box = make("span", { className: "gap" }, [
+    const box = make("span", { className: `gap s-${render.status}` }, [
       make("strong", { textContent: render.reason ?? render.status }),
       make("span", { textContent: render.message ?? reasons.get(render.reason)?.[0] ?? "", dir: "auto" }),
     ]);
@@ -195,6 +195,7 @@
     byId("viewer-facts").replaceChildren(...facts(render));
     byId("viewer-sheet").scrollTop = 0;
     if (!byId("viewer").open) byId("viewer").showModal();
+    byId("viewer").scrollTop = 0;
     for (const near of [row[at + 1], row[at - 1]]) preload(near);
     remember();
   }

@@ -135,10 +135,15 @@ def _figures(imported: Import, manifest: Manifest) -> Iterator[str]:
     counts = manifest.counts
     good = counts.succeeded + counts.reused
     yield _figure("Renders", f"{counts.expected:,}", f"{good:,} delivered")
-    yield _figure("Products", f"{manifest.products:,}", f"{len(imported.scenes.scenes)} scenes")
+    scenes = len(imported.scenes.scenes)
+    yield _figure("Products", f"{manifest.products:,}", _count(scenes, "scene"))
     yield _figure("Spent", _dollars(manifest.cost_usd.spent), _money_note(manifest))
     took_s = (manifest.published_at - manifest.started_at).total_seconds()
     yield _figure("Took", _duration(took_s), f"finished {_time(manifest.published_at)}")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _figure(name: str, value: str, note: str) -> str:
@@ -157,12 +162,15 @@ def _dollars(amount: Usd) -> str:
     return f"${float(amount):,.4f}".rstrip("0") if small else f"${float(amount):,.2f}"
 
 
-def _duration(took_s: float) -> str:
+def _duration(exactly_s: float) -> str:
+    took_s = round(exactly_s)
     if took_s < _MINUTE_S:
-        return f"{took_s:.0f} s"
+        return f"{took_s} s"
+    if took_s < 10 * _MINUTE_S:
+        return f"{took_s // _MINUTE_S} min {took_s % _MINUTE_S} s"
     if took_s < _HOUR_S:
         return f"{took_s / _MINUTE_S:.0f} min"
-    hours, rest_s = divmod(int(took_s), _HOUR_S)
+    hours, rest_s = divmod(took_s, _HOUR_S)
     return f"{hours:,} h {rest_s // _MINUTE_S} min"
 
 
@@ -177,8 +185,7 @@ def _notes(imported: Import, manifest: Manifest, shown: Shown) -> Iterator[str]:
     if shown.renders < manifest.counts.expected:
         yield f"<li><strong>{_sample_note(manifest, shown)}</strong></li>"
     if manifest.rejected and manifest.rejected.rows:
-        rows = manifest.rejected.rows
-        link = _link(manifest.rejected.key, f"{rows:,} rejected row{'s' if rows > 1 else ''}")
+        link = _link(manifest.rejected.key, _count(manifest.rejected.rows, "rejected row"))
         reasons = ", ".join(f"{escape(word)} {n:,}" for word, n in sorted(imported.reasons.items()))
         yield f"<li>{link}{f' ({reasons})' if reasons else ''}</li>"
     yield f"<li>{_link(keys.manifest(manifest.import_id), 'Manifest')}</li>"
@@ -192,7 +199,7 @@ def _sample_note(manifest: Manifest, shown: Shown) -> str:
     share = "every one" if shown_trouble == trouble else f"{shown_trouble:,} of {trouble:,}"
     return (
         f"A sample: {shown.renders:,} of {counts.expected:,} renders. Of those that failed, were "
-        f"blocked or want a review: {share}; of the others a selection from all over the feed."
+        f"blocked or want a review: {share}; then pictures from all over the feed."
     )
 
 
