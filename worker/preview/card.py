@@ -16,10 +16,14 @@ _LONG_PX = 1200
 _FRAMES = ((46, 36, 29), (28, 28, 30), (196, 160, 118), (238, 235, 229))
 
 
-def framed(photo: Image.Image, mood: Mood) -> Image.Image:
-    """Put a photo behind a mat in a frame that leans back a little: ``RGBA``."""
+def framed(photo: Image.Image, mood: Mood, *, longest_px: int = _LONG_PX) -> Image.Image:
+    """Put a photo behind a mat in a frame that leans back a little: ``RGBA``.
+
+    ``longest_px`` bounds the print, for frames that are shown small anyway.
+    """
     print_ = photo.convert("RGB")
-    print_.thumbnail((_LONG_PX, _LONG_PX), Image.Resampling.LANCZOS)
+    long_px = min(_LONG_PX, longest_px)
+    print_.thumbnail((long_px, long_px), Image.Resampling.LANCZOS)
     print_ = _at_least(print_)
     measure = (print_.width * print_.height) ** 0.5
     mat_px, rim_px = round(measure * 0.085), max(3, round(measure * 0.024))
@@ -107,7 +111,6 @@ def _leaning(board: Image.Image, mood: Mood) -> Image.Image:
     )
     around = Image.new("RGBA", (wide + 2 * pad, high + 2 * pad), (0, 0, 0, 0))
     around.paste(board, (pad, pad))
-    ImageDraw.Draw(around)
     source = ((pad, pad), (pad + wide, pad), (pad + wide, pad + high), (pad, pad + high))
     turned = around.transform(
         around.size,

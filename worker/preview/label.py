@@ -31,8 +31,11 @@ def tagged(picture: Image.Image) -> Image.Image:
     wide, high = right - left + 1.5 * type_px, bottom - top + type_px
     margin = side_px * 0.022
     x, y = picture.width - margin - wide, picture.height - margin - high
-    sheet = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    draw = ImageDraw.Draw(sheet)
+    corner = max(0, int(x) - 1), max(0, int(y) - 1)
+    sheet = picture.convert("RGB").crop((*corner, *picture.size)).convert("RGBA")
+    over = Image.new("RGBA", sheet.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(over)
+    x, y = x - corner[0], y - corner[1]
     draw.rounded_rectangle((x, y, x + wide, y + high), high / 2, fill=(16, 16, 18, 92))
     draw.text(
         (x + 0.75 * type_px - left, y + 0.5 * type_px - top),
@@ -40,4 +43,6 @@ def tagged(picture: Image.Image) -> Image.Image:
         font=font,
         fill=(255, 255, 255, 205),
     )
-    return Image.alpha_composite(picture.convert("RGBA"), sheet).convert("RGB")
+    out = picture.convert("RGB")
+    out.paste(Image.alpha_composite(sheet, over).convert("RGB"), corner)
+    return out

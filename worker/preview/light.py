@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +14,22 @@ from PIL import Image, ImageFilter
 from worker.preview.canvas import Colour, noise, resized, smooth
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from worker.preview.canvas import Pixels
 
 
 # Above this level the film saturates slowly; slimmer things than this may stand taller.
 _SHOULDER = 0.78
 _SLIM = 2.0
+
+
+class Stance(Enum):
+    """How a product is on its surface: a thing on its foot, one lying flat, a print in a frame."""
+
+    STANDING = "standing"
+    LYING = "lying"
+    FRAMED = "framed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +56,25 @@ class Mood:
 
 
 def placed(
-    pixels: Pixels, product: Image.Image, mood: Mood, rng: np.random.Generator, *, is_card: bool
+    pixels: Pixels, product: Image.Image, mood: Mood, rng: np.random.Generator, *, stance: Stance
 ) -> Pixels:
-    """Stand a cut-out on the surface; returns new pixels."""
+    """Put a cut-out on the surface, with its shadow and reflection: into ``pixels``."""
     high, wide = pixels.shape[:2]
     fitted = _fitted(product, (wide, high), mood, rng)
     left = round(wide * (0.5 + rng.uniform(-0.035, 0.035)) - fitted.width / 2)
     top = round(high * mood.base) - fitted.height
-    sheet = Image.new("RGBA", (wide, high), (0, 0, 0, 0))
-    sheet.paste(fitted, (left, top))
+    alpha_sheet = Image.new("L", (wide, high), 0)
+    alpha_sheet.paste(fitted.getchannel("A"), (left, top))
     box = (left, top, left + fitted.width, top + fitted.height)
-    out = pixels.copy()
-    _cast(out, sheet.getchannel("A"), box, mood)
-    if not is_card or mood.gloss > 0.05:
-        _mirror(out, fitted, box, mood)
+    _cast(pixels, alpha_sheet, box, mood, lies=stance is Stance.LYING)
+    if stance is Stance.STANDING or (stance is Stance.FRAMED and mood.gloss > 0.05):
+        _mirror(pixels, fitted, box, mood)
     lit = _lit(fitted, mood)
     alpha = lit[..., 3:]
-    into = out[top : box[3], left : box[2]]
+    into = pixels[top : box[3], left : box[2]]
     into *= 1 - alpha
     into += lit[..., :3] * alpha
-    return out
+    return pixels
 
 
 def _fitted(
@@ -74,7 +84,7 @@ def _fitted(
     tall = high * mood.tall * rng.uniform(0.95, 1.05)
     if product.height > _SLIM * product.width:
         tall *= 1.12
-    factor = min(tall / product.height, wide * 0.64 / product.width, high * 0.7 / product.height)
+    factor = min(tall / product.height, wide * 0.64 / product.width, high * 0.74 / product.height)
     shape = max(1, round(product.width * factor)), max(1, round(product.height * factor))
     return product.convert("RGBa").resize(shape, Image.Resampling.LANCZOS).convert("RGBA")
 
@@ -96,28 +106,35 @@ def _lit(fitted: Image.Image, mood: Mood) -> Pixels:
     return lit
 
 
-def _cast(pixels: Pixels, alpha: Image.Image, box: tuple[int, int, int, int], mood: Mood) -> None:
+def _cast(
+    pixels: Pixels, alpha: Image.Image, box: tuple[int, int, int, int], mood: Mood, *, lies: bool
+) -> None:
     high, wide = pixels.shape[:2]
     half = max(1, wide // 2), max(1, high // 2)
     scale = half[0] / wide
     mask = np.asarray(alpha.resize(half, Image.Resampling.BOX), np.float32) / 255
     size = (box[3] - box[1]) * scale
     base = box[3] * scale
-    shade = _contact(mask, base, size)
-    fall = _fall(mask, base, size, mood)
+    if lies:
+        size = max(size, 0.5 * (box[2] - box[0]) * scale)
+    shade = _contact(mask, base, size, lies=lies)
+    fall = _beside(mask, size, mood) if lies else _fall(mask, base, size, mood)
     ambient = 1 - np.asarray(mood.ambient, np.float32) / max(mood.ambient) * 0.22
     shade = np.maximum(shade, fall)
     full = resized(shade, (wide, high)).clip(0, 0.93)
     pixels *= 1 - full[..., None] * (0.8 + 0.2 * ambient)
 
 
-def _contact(mask: Pixels, base: float, size: float) -> Pixels:
-    """Darken where the product's underside meets the surface, tight and then wider."""
+def _contact(mask: Pixels, base: float, size: float, *, lies: bool) -> Pixels:
+    """Darken where the product's underside meets the surface, tight and then wider.
+
+    What lies flat touches the surface along its whole length.
+    """
     high = len(mask)
     solid = mask > 0.5
     columns = solid.any(axis=0)
     lowest = np.where(columns, high - 1 - solid[::-1].argmax(axis=0), -1)
-    rise = (base - lowest) / max(size, 1)
+    rise = (base - lowest) / max(size, 1) * (0.0 if lies else 1.0)
     weight = np.where(columns, np.exp(-((rise / 0.13) ** 2)), 0).astype(np.float32)
     rows = np.arange(high)[:, None]
     thick = max(1.0, size * 0.012)
@@ -152,22 +169,55 @@ def _fall(mask: Pixels, base: float, size: float, mood: Mood) -> Pixels:
     return thrown_soft
 
 
+def _beside(mask: Pixels, size: float, mood: Mood) -> Pixels:
+    """Shade the surface next to a thing that lies: its outline, moved a little from the light."""
+    across = round(size * 0.045) * (1 if mood.from_left else -1)
+    moved = np.roll(mask, (max(1, round(size * 0.028)), across), axis=(0, 1))
+    near = _soft(moved, size * 0.014)
+    far = _soft(moved, size * 0.05)
+    shade: Pixels = mood.shadow * (0.75 * near + 0.55 * far)
+    return shade
+
+
 def _mirror(
     pixels: Pixels, fitted: Image.Image, box: tuple[int, int, int, int], mood: Mood
 ) -> None:
-    """Lay a faint upside-down image on the surface below the product."""
-    high = len(pixels)
-    room = min(high - box[3], round(fitted.height * 0.4))
-    if room < 2 or mood.gloss <= 0:
+    """Lay a faint upside-down image below the product, column by column from its lowest pixel.
+
+    Where the underside is high above the foot, the surface mirrors little of it.
+    """
+    found = np.asarray(fitted.convert("RGBa"))
+    high, wide = found.shape[:2]
+    reach = round(high * 0.32)
+    if reach < 2 or mood.gloss <= 0:
         return
-    lower = fitted.crop((0, fitted.height - room, fitted.width, fitted.height))
-    turned = lower.transpose(Image.Transpose.FLIP_TOP_BOTTOM).convert("RGBa")
-    turned = turned.filter(ImageFilter.GaussianBlur(max(1.0, fitted.height * 0.008)))
-    found = np.asarray(turned, np.float32) / 255
-    fade = np.linspace(1, 0, room, dtype=np.float32)[:, None, None] ** 1.6 * mood.gloss
-    into = pixels[box[3] : box[3] + room, box[0] : box[2]]
-    into *= 1 - found[..., 3:] * fade
-    into += found[..., :3] * fade
+    lowest, weight = _underside(found[..., 3])
+    below = np.arange(high - reach, high + reach)[:, None] - lowest[None, :]
+    source = (lowest[None, :] - below).clip(0, high - 1)
+    turned = np.take_along_axis(found, source[..., None], axis=0)
+    fade = (1 - below / reach).clip(0, 1) ** 1.6 * ((below > 0) & (below < reach)) * weight
+    share = (fade * mood.gloss).astype(np.float32)[..., None]
+    turned = _softened(turned * share, max(1.0, high * 0.008))
+    top = box[1] + high - reach
+    into = pixels[top : top + 2 * reach, box[0] : box[0] + wide]
+    turned = turned[: len(into)]
+    into *= 1 - turned[..., 3:]
+    into += turned[..., :3]
+
+
+def _underside(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.intp], Pixels]:
+    """Give each column's lowest solid row, and how near to the foot it is: 1 to 0."""
+    high = len(alpha)
+    solid = alpha > 127
+    lowest = np.where(solid.any(axis=0), high - 1 - solid[::-1].argmax(axis=0), 0)
+    weight: Pixels = np.exp(-(((high - lowest) / (0.16 * high)) ** 2)) * solid.any(axis=0)
+    return lowest, weight.astype(np.float32)
+
+
+def _softened(premultiplied: Pixels, radius_px: float) -> Pixels:
+    layer = (premultiplied + 0.5).astype(np.uint8)
+    picture = Image.fromarray(layer, "RGBa").filter(ImageFilter.GaussianBlur(radius_px))
+    return np.asarray(picture, np.float32) / 255
 
 
 def finished(pixels: Pixels, mood: Mood, rng: np.random.Generator) -> Pixels:

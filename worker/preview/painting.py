@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worker.preview import surfaces
-from worker.preview.canvas import Canvas, Colour, resized, smooth
+from worker.preview.canvas import Canvas, Colour, resized, rgb, smooth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,3 +67,8 @@ def finish_surface(
 def sided(*, left: bool) -> Callable[[float], float]:
     """Mirror places across the frame when the light comes from the right."""
     return (lambda x: x) if left else (lambda x: 1 - x)
+
+
+def paired(variant: int, first: tuple[str, ...], second: tuple[str, ...]) -> tuple[Colour, Colour]:
+    """Choose two colours (``#rrggbb``) of a set's own."""
+    return rgb(first[variant % len(first)]), rgb(second[(variant // 2) % len(second)])

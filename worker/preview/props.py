@@ -113,9 +113,10 @@ class Layer:
         pixels = (np.asarray(colour, np.float32) * level[..., None]).clip(0, 1)
         shape = Image.fromarray((pixels * 255).astype(np.uint8)).convert("RGBA")
         shape.putalpha(mask)
-        over = Image.new("RGBA", self.sheet.size, (0, 0, 0, 0))
-        over.paste(shape, (round(corner[0]), round(corner[1])))
-        self.sheet.alpha_composite(over)
+        x, y = round(corner[0]), round(corner[1])
+        if not (-mask.width < x < self.sheet.width and -mask.height < y < self.sheet.height):
+            return
+        self.sheet.alpha_composite(shape, (max(0, x), max(0, y)), (max(0, -x), max(0, -y)))
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         self.draw.line(

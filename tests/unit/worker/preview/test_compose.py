@@ -13,7 +13,7 @@ from catalog.models import load_models
 from tests.support import pictures
 from worker.imaging.colour import srgb_profile
 from worker.model import ReferencePhoto, TakeRequest, Usage
-from worker.preview import sets
+from worker.preview import light, sets
 from worker.preview.compose import compose
 from worker.preview.cutout import cut_out
 from worker.preview.label import DESCRIPTION, SOFTWARE
@@ -217,7 +217,46 @@ def test_a_flat_lay_of_many_things_is_not_cut() -> None:
 
 
 def test_the_sets_in_memory_are_bounded() -> None:
-    for seed in range(12):
-        drawn(scene="dark-studio", seed=seed)
+    for name in SETS:
+        for seed in (0, 1):
+            drawn(scene=name, seed=seed)
 
-    assert len(sets._made) <= sets._CACHED
+    assert 0 < len(sets.KEPT) <= sets.KEPT.max_entries
+    assert sets.KEPT.held_bytes <= sets.KEPT.max_bytes
+
+
+def test_a_set_seen_mirrored_has_its_light_on_the_other_side() -> None:
+    one, other = (
+        sets.backdrop("studio", prompt="", size_px=(64, 80), seed=seed) for seed in (3, 11)
+    )
+
+    assert np.array_equal(one.pixels, other.pixels[:, ::-1])
+    assert one.mood.from_left is not other.mood.from_left
+
+
+def test_a_vacuum_stands_on_a_floor_and_a_vase_does_not() -> None:
+    photo = pictures.product_photo(3)
+
+    floor = drawn(photo, scene="living-room", prompt='"Upright Vacuum" in a living room')
+
+    assert floor != drawn(photo, scene="living-room", prompt='"Stone Vase" in a living room')
+
+
+def test_a_large_picture_is_staged_smaller_and_enlarged() -> None:
+    made = compose([], prompt="", scene="studio", width_px=2900, height_px=80, seed=1)
+
+    assert pictures.opened(made).size == (2900, 80)
+
+
+def test_a_mirror_image_hangs_from_each_columns_lowest_pixel() -> None:
+    step = Image.new("RGBA", (120, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(step).rectangle((0, 0, 59, 199), fill=(255, 255, 255, 255))
+    ImageDraw.Draw(step).rectangle((60, 0, 119, 189), fill=(255, 255, 255, 255))
+    mood = light.Mood(from_left=True, key=(1, 1, 1), ambient=(1, 1, 1), gloss=1.0)
+    pixels = np.zeros((300, 200, 3), np.float32)
+
+    light._mirror(pixels, step, (40, 20, 160, 220), mood)
+
+    assert pixels[214, 130].min() > 0.5
+    assert pixels[222, 70].min() > 0.5
+    assert pixels[190:206, 70].max() < 0.1
