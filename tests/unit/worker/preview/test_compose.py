@@ -260,3 +260,14 @@ def test_a_mirror_image_hangs_from_each_columns_lowest_pixel() -> None:
     assert pixels[214, 130].min() > 0.5
     assert pixels[222, 70].min() > 0.5
     assert pixels[190:206, 70].max() < 0.1
+
+
+def test_a_thing_that_fades_into_its_ground_is_shown_as_a_print() -> None:
+    """What would be cut out there has an outline that nobody sees in the photo."""
+
+    photo = Image.new("RGB", (600, 600), (236, 236, 236))
+    ImageDraw.Draw(photo).ellipse((60, 200, 540, 420), fill=(180, 150, 150))
+    photo = photo.filter(ImageFilter.GaussianBlur(60))
+    ImageDraw.Draw(photo).rectangle((270, 240, 330, 360), fill=(20, 20, 20))
+
+    assert cut_out(photo) is None
