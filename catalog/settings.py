@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     put_deadline_s: PositiveFloat = Field(
         default=60.0, description="Longest wait for the store to take a paid picture"
     )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="Where paid pictures wait for the store: a folder on this machine's disk that "
+        "outlives the worker; skuscene/spool in the user's state folder if not set",
+    )
+    spool_max_age_s: PositiveFloat = Field(
+        default=86_400.0,
+        description="A picture that waited this long for the store is bought again",
+    )
     lease_s: PositiveFloat = Field(
         default=30.0, description="A buyer that does not renew its lease this long is dead"
     )
@@ -221,12 +230,33 @@ class Settings(BaseSettings):
         if self.retry_backoff_max_s >= self.visibility_timeout_s:
             msg = "retry_backoff_max_s must stay below visibility_timeout_s"
             raise ValueError(msg)
+        if self.spool_max_age_s <= self.put_deadline_s:
+            msg = (
+                "spool_max_age_s must be longer than put_deadline_s: otherwise a picture is "
+                "bought again while the store is still being asked to take it"
+            )
+            raise ValueError(msg)
         return self
 
     @property
     def platform(self) -> Literal["developer", "vertex"]:
         """``developer`` (by key) or ``vertex`` (by project)."""
         return "vertex" if self.use_vertex else "developer"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where paid pictures wait for the store.
+
+        Raises:
+            SettingsError: it is not set, and this user has no home.
+        """
+        if self.spool_dir is not None:
+            return self.spool_dir
+        try:
+            state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        except RuntimeError as exc:
+            raise SettingsError("SKUSCENE_SPOOL_DIR is not set: name a folder") from exc
+        return Path(state) / "skuscene" / "spool"
 
     @property
     def stop_grace_s(self) -> float:
@@ -351,7 +381,9 @@ _DEADLINES = {
     "lease_s",
     "lease_renew_s",
     "model_deadline_s",
+    "put_deadline_s",
     "retry_backoff_max_s",
+    "spool_max_age_s",
     "visibility_timeout_s",
 }
 

@@ -107,6 +107,15 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """
 
+_DROP_SPOOLED = """
+local holder = redis.call('GET', KEYS[1])
+if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+SPOOLED_ON = "spooled on "
+"""How a lease begins whose paid answer waits on the disk of the host that it goes on to name."""
+
 
 class StateUnavailable(Exception):
     """Redis can't be reached, or refuses us."""
@@ -417,6 +426,21 @@ class State:
         """Stop being the buyer."""
         with _translated():
             self._run(_RELEASE, [self._lease(render_id)], [token])
+
+    def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None:
+        """Make the lease read ``spooled on <host>``, whoever has it: its picture is paid for.
+
+        A buyer who loses it so finds out when he renews; what he gets becomes a later take.
+        """
+        with _translated():
+            self._redis.set(
+                self._lease(render_id), f"{SPOOLED_ON}{host}", px=max(1, int(ttl_s * 1000))
+            )
+
+    def drop_spooled(self, render_id: str) -> None:
+        """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
+        with _translated():
+            self._run(_DROP_SPOOLED, [self._lease(render_id)], [SPOOLED_ON])
 
     # -- names -------------------------------------------------------------------------------
 

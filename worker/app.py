@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import signals
 
-from catalog import queue
+from catalog import keys, queue
 from catalog.epoch import ensure_epoch
 from catalog.models import load_models
 from catalog.queue import Queue
@@ -38,6 +38,7 @@ from worker.ledger import StoreLedger
 from worker.logs import configure_logs
 from worker.ports import Desk, Limits
 from worker.services import CannotStart, check_services, worker_store
+from worker.spool import Spool
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -69,8 +70,15 @@ class Process:
     def __init__(self, settings: Settings, app: Celery) -> None:
         self.settings = settings
         self._app = app
-        self._made: Desk | None = None
         self._state: State
+        self._spool: Spool
+        self._start_empty()
+        # A pool that replaces a dead child forks it from a parent whose desk may be made: neither
+        # its sockets nor its locks and threads are the child's.
+        os.register_at_fork(after_in_child=self._start_empty)
+
+    def _start_empty(self) -> None:
+        self._made: Desk | None = None
         self._guard = threading.Lock()
         self._closing: list[Any] = []
         self._stopped = threading.Event()
@@ -94,6 +102,11 @@ class Process:
         """Start the thread that reconciles running imports; for control workers."""
         threading.Thread(target=self._reconcile, name="reconciler", daemon=True).start()
 
+    def start_spool(self) -> None:
+        """Start putting what the dead have left; for workers that buy."""
+        self.desk()
+        self._spool.start()
+
     def close(self) -> None:
         """Write what waits and close connections; for the end of the process."""
         self._stopped.set()
@@ -108,9 +121,18 @@ class Process:
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         leases = LeaseKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
         ledger = StoreLedger(store, worker=worker, flush_s=settings.ledger_flush_s)
+        spool = self._spool = Spool(
+            settings.spool_folder / keys.slug(store_id),
+            store,
+            state,
+            ledger,
+            host=socket.gethostname(),
+            put_deadline_s=settings.put_deadline_s,
+            max_age_s=settings.spool_max_age_s,
+        )
         model = LazyModel(settings)
         holds = HoldKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
-        self._closing += [leases, holds, ledger, model]
+        self._closing += [leases, holds, spool, ledger, model]
         return Desk(
             store=store,
             store_id=store_id,
@@ -119,6 +141,7 @@ class Process:
             leases=leases,
             holds=holds,
             ledger=ledger,
+            spool=spool,
             fetch=_fetcher(settings).fetch,
             imaging=_imaging(settings),
             ask=model.ask,
@@ -236,6 +259,9 @@ def _connect_signals(process: Process) -> None:
     @signals.worker_ready.connect(weak=False)
     def _ready(sender: Any = None, **_: object) -> None:
         consumed = {one.name for one in sender.task_consumer.queues} if sender else set()
+        if "generate" in consumed:
+            # Now, not at the first message: pictures of the dead may be waiting.
+            process.start_spool()
         if "control" in consumed:
             process.look_after_imports()
         log.info("worker_ready", queues=sorted(consumed), store=str(process.settings.store))

@@ -4,7 +4,8 @@
 2. Ask what people want: a cancelled import's render ends, a paused one's stays open.
 3. Take the render's lease; somebody else's lease means: not now.
 4. Look again: the last holder may have bought it between our look and our lease.
-5. Buy. The answer's bytes are put as the take before anything else touches them.
+5. Buy. The answer's bytes are put as the take before anything else touches them; while the store
+   does not take them they wait in the spool, and this process buys nothing.
 6. Hand on to finish.
 
 Dying before 5 costs nothing; during 5 at most this one call, booked as doubtful by the next buyer;
@@ -14,7 +15,6 @@ after 5 nothing, because step 1 finds the master.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 from datetime import timedelta
 from functools import partial
@@ -41,6 +41,7 @@ from worker.imaging.sniff import sniff_media_type
 from worker.model import Answer, ReferencePhoto, TakeRequest, Usage
 from worker.prepare import spec_of
 from worker.settling import delivered, line_of, settle
+from worker.spool import Kept, PaidAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,10 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
         return
     if _found(desk, claim) or _unwanted(desk, claim):
         return
+    if desk.spool.blocked():
+        raise Snooze(
+            "spool.blocked", "the store does not take what was bought", desk.limits.lease_s / 6
+        )
     wait_s = desk.state.buy_not_before()
     if wait_s > 0:
         raise Snooze("epoch", "Redis was emptied: calls of before may still be open", wait_s)
@@ -80,7 +85,9 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
             raise Snooze("leased", "another worker is buying this render", desk.limits.lease_s / 6)
         if _found(desk, claim):
             return
-        _buy(desk, claim)
+        kept = _buy(desk, claim)
+    if kept is Kept.SPOOL:
+        raise Snooze("spooled", "its picture waits on disk for the store", desk.limits.lease_s / 6)
     desk.queue.enqueue(claims.FINISH, claim)
 
 
@@ -135,7 +142,7 @@ def _unwanted(desk: Desk, claim: RenderClaim) -> bool:
     return True
 
 
-def _buy(desk: Desk, claim: RenderClaim) -> None:
+def _buy(desk: Desk, claim: RenderClaim) -> Kept:
     _, slot = plans.planned(desk.store, claim)
     _check_budget(desk, claim, slot)
     spec = spec_of(slot, claim.references)
@@ -144,7 +151,8 @@ def _buy(desk: Desk, claim: RenderClaim) -> None:
     try:
         answer = desk.ask(request)
         purchase = _purchase(desk, claim, slot, spec, answer)
-        _keep(desk, claim, answer, purchase)
+        line = _sold(desk, claim, slot, purchase, run_s=time.monotonic() - started)
+        kept = _keep(desk, claim, answer, purchase, line)
     except RenderError as exc:
         _book_failure(desk, claim, slot, exc, run_s=time.monotonic() - started)
         raise
@@ -153,8 +161,10 @@ def _buy(desk: Desk, claim: RenderClaim) -> None:
         unknown = OutcomeUnknown("internal", str(exc))
         _book_failure(desk, claim, slot, unknown, run_s=time.monotonic() - started)
         raise
-    _book(desk, claim, slot, purchase, run_s=time.monotonic() - started)
+    if kept is Kept.STORE:  # the take itself carries the purchase: the line can be rebuilt from it
+        desk.ledger.book(line, at_once=False)
     desk.state.add_spent(claim.import_id, purchase.micro_usd)
+    return kept
 
 
 def _check_budget(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> None:
@@ -214,31 +224,18 @@ def _purchase(
     )
 
 
-def _keep(desk: Desk, claim: RenderClaim, answer: Answer, purchase: Purchase) -> None:
-    """Put the paid bytes, however long the store takes within its deadline.
-
-    A late second answer becomes the next take: nothing that was answered is dropped.
-    """
+def _keep(
+    desk: Desk, claim: RenderClaim, answer: Answer, purchase: Purchase, line: LedgerLine
+) -> Kept:
     media_type, ext = sniff_media_type(answer.content)
-    for take_no in itertools.count(1):
-        write = partial(
-            desk.store.create,
-            keys.take(claim.render_id, take_no, ext),
-            answer.content,
-            media_type=media_type,
-            metadata=purchase.changed(take=take_no).to_metadata(),
-        )
-        try:
-            created = _put(desk, write)
-        except StoreError as exc:
-            msg = f"the store did not take a paid picture: {exc}"
-            raise OutcomeUnknown("outcome_unknown", msg) from exc
-        if created.won:
-            return
+    paid = PaidAnswer(
+        render_id=claim.render_id, media_type=media_type, ext=ext, purchase=purchase, line=line
+    )
+    return desk.spool.keep(paid, answer.content)
 
 
 def _put(desk: Desk, write: Callable[[], T]) -> T:
-    """Write what was paid for: a store that is away, or refuses us, is asked until the deadline."""
+    """Write what a call came to; a store that is away or refuses us is asked until the deadline."""
     until = time.monotonic() + desk.limits.put_deadline_s
     delay_s = 0.2
     while True:
@@ -251,19 +248,15 @@ def _put(desk: Desk, write: Callable[[], T]) -> T:
         delay_s = min(delay_s * 2, 5.0)
 
 
-def _book(
+def _sold(
     desk: Desk, claim: RenderClaim, slot: PlannedSlot, purchase: Purchase, *, run_s: float
-) -> None:
-    desk.ledger.book(
-        _line(desk, claim, slot, run_s=run_s).changed(
-            outcome="picture",
-            model_answered=purchase.model_answered,
-            response_id=purchase.response_id,
-            tokens=purchase.tokens,
-            cost_usd=purchase.cost_usd,
-        ),
-        # The take itself carries the purchase: the line can be rebuilt from it.
-        at_once=False,
+) -> LedgerLine:
+    return _line(desk, claim, slot, run_s=run_s).changed(
+        outcome="picture",
+        model_answered=purchase.model_answered,
+        response_id=purchase.response_id,
+        tokens=purchase.tokens,
+        cost_usd=purchase.cost_usd,
     )
 
 

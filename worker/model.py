@@ -1,7 +1,8 @@
 """What do we ask of an image model, and what does it give back?
 
-The port that :mod:`worker.generate` buys through. Adapters (``worker.gemini``, ``worker.preview``)
-implement :class:`ImageModel` and translate their library's failures into :mod:`worker.errors`.
+The port that :mod:`worker.generate` buys through. Adapters (``worker.gemini.model``,
+``worker.preview.model``) implement :class:`ImageModel` and translate their library's failures into
+:mod:`worker.errors`.
 """
 
 from __future__ import annotations

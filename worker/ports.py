@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from catalog.state import Progress, Settled
     from catalog.store.port import Store
     from worker.model import Answer, TakeRequest
+    from worker.spool import Kept, PaidAnswer
 
 
 class State(Protocol):
@@ -102,6 +103,13 @@ class Ledger(Protocol):
     def book(self, line: LedgerLine, *, at_once: bool) -> None:
         """Book a call; with ``at_once`` the line is in the store when this returns."""
         ...
+
+
+class Spool(Protocol):
+    """Makes paid answers safe; see :class:`worker.spool.Spool`."""
+
+    def keep(self, answer: PaidAnswer, content: bytes) -> Kept: ...
+    def blocked(self) -> bool: ...
 
 
 class Download(Protocol):
@@ -227,6 +235,7 @@ class Desk:
     queue: Queue
     leases: Leases
     ledger: Ledger
+    spool: Spool
     fetch: Fetch
     imaging: Imaging
     ask: Callable[[TakeRequest], Answer]

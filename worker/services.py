@@ -8,6 +8,7 @@ from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, ne
 from catalog.state import StateUnavailable, check, open_redis
 from catalog.store.opening import StoreUrlError, identify, open_store, probe
 from catalog.store.port import Store, StoreError
+from worker.spool import SpoolUnusable, check_folder
 
 if TYPE_CHECKING:
     from catalog.store.s3 import S3Options
@@ -46,6 +47,18 @@ def check_services(settings: Settings) -> None:
         raise CannotStart(SERVICE_AWAY, f"{exc} (SKUSCENE_REDIS_URL)") from exc
     except StoreError as exc:
         raise CannotStart(SERVICE_AWAY, f"{exc} (SKUSCENE_STORE)") from exc
+
+
+def check_spool(settings: Settings) -> None:
+    """Try whether paid pictures can wait on this machine's disk.
+
+    Raises:
+        CannotStart: they can't (2).
+    """
+    try:
+        check_folder(settings.spool_folder)
+    except (SettingsError, SpoolUnusable) as exc:
+        raise CannotStart(SETTING_WRONG, f"{exc} (SKUSCENE_SPOOL_DIR)") from exc
 
 
 def worker_store(settings: Settings) -> Store:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from catalog.claims import QUEUES
 from catalog.settings import Settings, SettingsError, read_settings
-from worker.services import SETTING_WRONG, CannotStart, check_services
+from worker.services import SETTING_WRONG, CannotStart, check_services, check_spool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings()
         # Once, before four processes say the same. Later a service may go and come back.
         check_services(settings)
+        if "generate" in queues:
+            check_spool(settings)
     except SettingsError as exc:
         sys.stderr.write(f"skuscene worker: {exc}\n")
         return SETTING_WRONG

@@ -78,6 +78,7 @@ def _variables(redis_url: str, out: Path) -> dict[str, str]:
         **os.environ,
         "SKUSCENE_REDIS_URL": redis_url,
         "SKUSCENE_STORE": (out / "store").as_uri(),
+        "SKUSCENE_SPOOL_DIR": str(out / "spool"),
         "SKUSCENE_MODEL": "preview",
         # The offline renderer computes where a model's call would wait.
         "SKUSCENE_GENERATE_CONCURRENCY": cores,

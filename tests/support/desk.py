@@ -11,11 +11,16 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import shutil
+import tempfile
+import uuid
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from catalog import claims, keys
@@ -60,6 +65,7 @@ from worker.ports import (
 )
 from worker.prepare import prepare
 from worker.publish import publish
+from worker.spool import Spool
 
 if TYPE_CHECKING:
     from catalog.store.port import Store
@@ -447,6 +453,22 @@ class Workplace:
         chosen = Limits(**{**{name: getattr(LIMITS, name) for name in _LIMITS}, **limits})
         leases: Leases = _PlainLeases(self.memory, self.effects, chosen.lease_s)
         ledger: Ledger = self.ledger
+        # Made when something is spooled, which few tests come to.
+        folder = Path(tempfile.gettempdir()) / f"sks-desk-{uuid.uuid4().hex}"
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.spool = Spool(
+            folder,
+            store or self.store,
+            self.memory,
+            ledger,
+            host="host-1",
+            put_deadline_s=chosen.put_deadline_s,
+            max_age_s=86_400.0,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+            monotonic=self.clock.seconds,
+            background=False,
+        )
         self.desk = Desk(
             store=store or self.store,
             store_id=STORE_ID,
@@ -455,6 +477,7 @@ class Workplace:
             leases=leases,
             holds=_PlainHolds(self.memory, chosen.lease_s),
             ledger=ledger,
+            spool=self.spool,
             fetch=self.shop.fetch,
             imaging=imaging or self.imaging,
             ask=self.model.ask,

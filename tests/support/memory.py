@@ -16,7 +16,7 @@ from typing import Any
 from catalog.claims import QUEUE_OF, QUEUES, Claim
 from catalog.queue import QueueUnavailable
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
-from catalog.state import Progress, Settled, StateUnavailable
+from catalog.state import SPOOLED_ON, Progress, Settled, StateUnavailable
 from catalog.store.port import (
     Conflict,
     Created,
@@ -418,6 +418,15 @@ class MemoryState:
     def release_lease(self, render_id: str, token: str) -> None:
         with self._there():
             if self._holds(render_id, token):
+                del self._leases[render_id]
+
+    def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None:
+        with self._there():
+            self._leases[render_id] = (f"{SPOOLED_ON}{host}", self._clock() + ttl_s)
+
+    def drop_spooled(self, render_id: str) -> None:
+        with self._there():
+            if self._leases.get(render_id, ("", 0.0))[0].startswith(SPOOLED_ON):
                 del self._leases[render_id]
 
     @contextmanager

@@ -136,6 +136,7 @@ def house(
             "SKUSCENE_RETRY_BACKOFF_S": "0.2",
             "SKUSCENE_GENERATE_CONCURRENCY": "8",
             "SKUSCENE_FINISH_CONCURRENCY": "2",
+            "SKUSCENE_SPOOL_DIR": str(folder / "spool"),
             "GEMINI_API_KEY": "test-key",
         }
         if store == "s3":

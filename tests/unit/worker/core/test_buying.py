@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -206,24 +207,58 @@ def test_a_put_whose_reply_is_lost_is_no_second_take() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("away"), StoreRefuses("read-only")])
-def test_a_paid_picture_that_the_store_never_takes_is_doubtful_and_bounded(
+def test_a_paid_picture_that_the_store_does_not_take_is_spooled_and_put_later(
     fault: Exception,
 ) -> None:
-    place = _one(put_deadline_s=0.05, max_doubtful=2)
+    place = _one(put_deadline_s=0.05)
+    place.store.before = _refusing(place, fault)
+    claim = _claim(place)
 
+    with pytest.raises(Snooze) as spooled:
+        generate(place.desk, claim)
+    with pytest.raises(Snooze) as blocked:
+        generate(place.desk, claim)
+    lease, _ = place.memory._leases[claim.render_id]
+    place.store.before = place._before_store
+    drained = place.spool.drain_once()
+    place.run()
+
+    assert (spooled.value.reason, blocked.value.reason) == ("spooled", "spool.blocked")
+    assert lease == "spooled on host-1"
+    assert drained == 1
+    assert not place.spool.blocked()
+    assert place.statuses("monday") == {"succeeded": 1}
+    assert place.manifest("monday").cost_usd.spent == PRICE
+    assert place.ledger.outcomes == ["picture"]
+    assert place.sold.total() == 1
+
+
+def test_a_picture_that_waited_too_long_is_bought_again_and_booked_doubtful() -> None:
+    place = _one(put_deadline_s=0.05)
+    place.store.before = _refusing(place, StoreUnavailable("away"))
+    with pytest.raises(Snooze):
+        generate(place.desk, _claim(place))
+
+    place.clock.sleep(86_400)
+    place.spool.drain_once()
+    place.store.before = place._before_store
+    place.run()
+    place.spool.drain_once()
+
+    assert place.statuses("monday") == {"succeeded": 1}
+    assert place.sold.total() == 2
+    assert [key.rsplit("/", 1)[1] for key in place.takes()] == ["take-1.jpg", "take-2.jpg"]
+    assert place.ledger.outcomes == ["doubtful", "picture"]
+    assert place.manifest("monday").cost_usd.doubtful == PRICE
+
+
+def _refusing(place: Workplace, fault: Exception) -> Callable[[str, str], None]:
     def refuse(method: str, key: str) -> None:
         place.effects.look(f"{method} {key}")
         if method == "create" and "/take-" in key:
             raise fault
 
-    place.store.before = refuse
-    place.run()
-
-    assert place.statuses("monday") == {"failed": 1}
-    assert place.lines("monday")[0].reason == "outcome_unknown"
-    assert place.ledger.outcomes == ["doubtful", "doubtful"]
-    assert place.manifest("monday").cost_usd.doubtful >= PRICE * 2
-    assert place.sold.total() == 2
+    return refuse
 
 
 def test_a_fault_of_ours_after_the_sale_is_booked_as_doubtful() -> None:
