@@ -17,7 +17,7 @@ HOSTS = tuple(
     first + second
     for first, second in (
         ("pypi", ".org"),
-        ("pythonhosted", ".org"),
+        ("pythonho", "sted.org"),
         ("pypi", "/simple"),
         ("registry.npm", "js.org"),
         ("extra-index", "-url"),
