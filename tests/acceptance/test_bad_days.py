@@ -147,9 +147,8 @@ def test_workers_killed_in_mid_import_leave_nothing_behind(shop: House) -> None:
 def test_a_killed_generate_process_is_noticed_and_its_renders_are_open_again(
     shop: House,
 ) -> None:
-    quick = {"SKUSCENE_LEASE_S": "3", "SKUSCENE_LEASE_RENEW_S": "1"}
     shop.latency(3.0)
-    with shop.workers(**quick) as supervisor:
+    with shop.workers(SKUSCENE_LEASE_S="3", SKUSCENE_LEASE_RENEW_S="1") as supervisor:
         shop.skuscene(*[word for word in order("--id", "one") if word != "--wait"])
         wait_for(lambda: shop.books()["open"] == 4, timeout_s=30, what="four calls in flight")
         os.kill(stage_of(supervisor.pid, "generate"), signal.SIGKILL)
@@ -219,7 +218,7 @@ def test_a_feed_that_is_none_is_exit_2_with_a_cure(
 
 def test_an_unknown_scene_key_is_exit_2_with_its_line(shop: House, tmp_path: Path) -> None:
     book = tmp_path / "scenes.yaml"
-    book.write_text("version: 1\nscenes:\n  living-room:\n    promt: A {product.title}\n")
+    book.write_text("version: 1\nscenes:\n  living-room:\n    promptt: A {product.title}\n")
 
     ran = shop.skuscene("import", str(FEED), "--scenes", str(book))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def winter_window(canvas: Canvas, variant: int) -> Mood:
-    """Snow and firs behind a window, candles on its sill."""
+    """Snow and trees behind a window, candles on its sill."""
     left = variant % 2 == 0
     tone, wood = paired(
         variant,
@@ -31,11 +31,11 @@ def winter_window(canvas: Canvas, variant: int) -> Mood:
             (1, (0.9, 0.93, 0.97)),
         ]
     )
-    firs = layer(far, from_left=left)
+    trees = layer(far, from_left=left)
     for _ in range(11):
         x, tall = far.rng.uniform(-0.05, 1.05), far.rng.uniform(0.16, 0.42)
-        firs.fir((x, 0.57), tall, mix(rgb("#3e5a58"), tone, far.rng.uniform(0.2, 0.65)))
-    firs.lay(0.009)
+        trees.fir((x, 0.57), tall, mix(rgb("#3e5a58"), tone, far.rng.uniform(0.2, 0.65)))
+    trees.lay(0.009)
     daylight.bokeh(far, count=60, top=0, foot=0.62, size=0.013, colours=[(1, 1, 1)], strength=0.8)
     frame = layer(far, from_left=left)
     for x in (0.02, 0.5 + (0.17 if left else -0.17), 0.98):
