@@ -178,9 +178,13 @@ class State:
             return bool(self._redis.set(key, "begun", nx=True, px=int(ttl_s * 1000)))
 
     def finish_recovery(self) -> None:
-        """Remember that this epoch's recovery is done."""
+        """Remember that this epoch's recovery is done.
+
+        Only while the claim stands: where Redis was emptied meanwhile, what was recovered is lost
+        again, and the new epoch's recovery is still to be done.
+        """
         with _translated():
-            self._redis.set(f"{self._prefix}:recovered", "done")
+            self._redis.set(f"{self._prefix}:recovered", "done", xx=True)
 
     def buy_not_before(self) -> float:
         """Seconds until buying is allowed again; 0 if it is."""

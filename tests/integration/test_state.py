@@ -506,6 +506,20 @@ def test_a_finished_recovery_is_not_repeated_ever(state: AnyState) -> None:
     assert not state.claim_recovery()
 
 
+def test_a_recovery_that_outlived_its_redis_does_not_count_for_the_new_one(
+    state: AnyState, redis_url: str
+) -> None:
+    assert state.claim_recovery()
+    if isinstance(state, MemoryState):
+        state.clear()
+    else:
+        open_redis(redis_url).flushall()
+
+    state.finish_recovery()
+
+    assert state.claim_recovery()
+
+
 def test_a_new_redis_without_unfinished_imports_buys_at_once(state: AnyState) -> None:
     store = MemoryStore(
         {"imports/a/import.json": b"{}", "imports/a/manifest.json": b"{}", "imports/b/plan/x": b""}

@@ -227,7 +227,8 @@ class MemoryState:
 
     def finish_recovery(self) -> None:
         with self._there():
-            self._recovery = (True, 0.0)
+            done, until = self._recovery
+            self._recovery = (done or until > 0.0, 0.0)
 
     def buy_not_before(self) -> float:
         with self._there():
