@@ -1,0 +1,73 @@
+"""How are many seeds played, and one of them read?
+
+``python -m tests.simulation --seeds 100000`` plays on every core; ``--seed N --trace`` plays one
+and prints everything that happened. Exit 1 if a promise was broken that is no known gap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.simulation.known_gaps import KNOWN_GAPS
+from tests.simulation.runs import broken, played, report
+from tests.simulation.world import Verdict, simulate
+
+_MOST_SHOWN = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play what is asked for; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    if options.seed is not None:
+        return _one(options.seed, trace=options.trace)
+    return _many(range(options.first, options.first + options.seeds), options.jobs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2_000, help="how many [2000]")
+    parser.add_argument("--first", type=int, default=0, help="the first of them [0]")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes [cores]")
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print every effect")
+    return parser
+
+
+def _one(seed: int, *, trace: bool) -> int:
+    verdict = simulate(seed, trace=trace)
+    sys.stdout.write(f"{report(verdict)}\n")
+    sys.stdout.write(f"digest: {verdict.digest}\n")
+    return 1 if broken(verdict) else 0
+
+
+def _many(seeds: range, processes: int) -> int:
+    began = time.monotonic()
+    failed: list[Verdict] = []
+    gaps: Counter[str] = Counter()
+    effects = calls = 0
+    for verdict in played(seeds, processes=processes):
+        effects += verdict.effects
+        calls += verdict.calls
+        gaps.update({one.name for one in verdict.broken} & set(KNOWN_GAPS))
+        if broken(verdict):
+            failed.append(verdict)
+            sys.stdout.write(f"seed {verdict.seed}: {'; '.join(broken(verdict))[:300]}\n")
+    for verdict in failed[:_MOST_SHOWN]:
+        sys.stdout.write(f"\n{report(verdict)}\n")
+    for name, times in gaps.most_common():
+        sys.stdout.write(f"known gap, in {times} runs: {name} ({KNOWN_GAPS[name]})\n")
+    took_s = time.monotonic() - began
+    sys.stdout.write(
+        f"{len(seeds)} seeds, {effects} effects, {calls} calls to the model in {took_s:.0f} s; "
+        f"{len(failed)} seeds break a promise\n"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

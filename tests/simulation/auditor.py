@@ -1,0 +1,489 @@
+"""Which promises does a run break?
+
+Looks at every write as it becomes visible and at every call as it leaves, with knowledge that no
+worker has: what the model really sold, and who died when. Each broken promise has a name; the names
+that today's core is known to break stand in ``known_gaps``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catalog import keys
+from catalog.imports import Control, Import
+from catalog.renders import LedgerLine, Purchase, Refusal, RenderRecord
+from catalog.results import CatalogPointer, Image, Manifest, ResultLine, Status
+from catalog.store.port import sha256_hex
+from tests.support.desk import PRICE
+
+if TYPE_CHECKING:
+    from catalog.store.port import Stored
+    from tests.simulation.faults import FaultPlan
+    from tests.support.memory import MemoryStore
+    from worker.ports import Limits
+
+CREATED_ONCE = re.compile(r"^(references/|renders/|ledger/|.*/plan/|.*/results/|.*/manifest\.r)")
+_MANIFEST = re.compile(r"^imports/[^/]+/manifest[^/]*\.json$")
+GROWING = ("record.json", "refused.json")
+_EPOCH_SEEN_S = 5.0
+STALE_S = 20.0
+"""How old may a worker's knowledge of what people want be when its call leaves?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A promise that did not hold."""
+
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what}"
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call to the model. ``wish`` names the take that is asked for, as ``catalog.renders.seed``.
+
+    ``end``: open, answered, not_sold, no_picture, refused, cut, hung, died (with its process while
+    it was open) or gone (answered, and the process died before its next statement).
+    """
+
+    wish: int
+    claim: str
+    process: str
+    at: float
+    end: str = "open"
+    content: bytes = b""
+    answered_at: float = 0.0
+    put_tried: bool = False
+    kept: bool = False
+    dropped: bool = False
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.end in {"cut", "hung", "died"}
+
+    @property
+    def is_sold(self) -> bool:
+        return self.end in {"answered", "gone"} or self.is_unanswered
+
+    @property
+    def excuses_another(self) -> bool:
+        """Whether the same take may be bought again after this call."""
+        return self.end not in {"open", "answered"} or self.dropped
+
+
+class Auditor:
+    """Collects what was broken; ``now`` is told by whoever reports."""
+
+    def __init__(self, store: MemoryStore, plan: FaultPlan, limits: Limits, start_s: float) -> None:
+        self.broken: list[Broken] = []
+        self.calls: list[Call] = []
+        self.redis_lost = 0
+        self.epoch_since = -math.inf
+        """Since when Redis carries its epoch; infinite while it has none."""
+        self.wanted: dict[str, tuple[str, float]] = {}
+        """What Redis says is wanted of an import, and since when."""
+        self.spent: Callable[[str], int] = int
+        """What Redis says that an import has cost, doubt included."""
+        self.spools = Path()
+        self._start = start_s
+        self._store = store
+        self._plan = plan
+        self._max_doubtful = limits.max_doubtful
+        self._max_attempts = limits.max_attempts
+        self._put_deadline_s = limits.put_deadline_s
+        self._by_wish: dict[int, list[Call]] = {}
+        self._refused: set[int] = set()
+        self._manifests: dict[str, bytes] = {}
+        self._catalogs: dict[str, Manifest] = {}
+        self._judged: set[int] = set()
+        """Takes whose second sale was noticed as it left."""
+        self._cancelled: set[str] = set()
+        self._overdrawn: set[str] = set()
+
+    def breaks(self, name: str, what: str) -> None:
+        """Note a broken promise."""
+        self.broken.append(Broken(name=name, what=what))
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def job_begins(self, payload: Mapping[str, Any]) -> None:
+        """Judge a message by what it carries."""
+        if payload.get("attempt", 1) > self._max_attempts + self._max_doubtful:
+            self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['attempt']}")
+        if payload.get("doubtful", 0) >= self._max_doubtful:
+            self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['doubtful']}")
+
+    def call_leaves(self, wish: int, claim: str, process: str, now: float) -> Call:
+        """Judge a call that leaves now."""
+        before = self._by_wish.setdefault(wish, [])
+        call = Call(wish=wish, claim=claim, process=process, at=now)
+        for other in before:
+            if other.end == "open":
+                self._judged.add(wish)
+                kind = self._why_two(other, now)
+                self.breaks(
+                    f"two_buyers.{kind}", f"{process} asks for {wish}, and so does {other.process}"
+                )
+            elif not other.excuses_another:
+                self.breaks("bought_twice", f"{process} asks for {wish}, which is answered")
+        if wish in self._refused:
+            self.breaks("asked_after_refusal", f"{process} asks for {wish}, which was refused")
+        import_id = claim.split("/", 1)[0]
+        intent, since = self.wanted.get(import_id, ("run", now))
+        if intent != "run" and now - since > STALE_S:
+            self.breaks("bought_against_intent", f"{import_id}: {intent} for {now - since:.0f} s")
+        known = sum(one.claim == claim and one.end in {"cut", "hung"} for one in before)
+        if known > self._max_doubtful:
+            self.breaks("too_many_doubtful", f"{claim} was asked for {known} times in vain")
+        vain = sum(one.claim == claim and one.end in {"not_sold", "no_picture"} for one in before)
+        if vain >= self._max_attempts:
+            self.breaks("too_many_attempts", f"{claim} is asked for after {vain} vain attempts")
+        before.append(call)
+        self.calls.append(call)
+        self._check_budget(import_id)
+        return call
+
+    def _why_two(self, other: Call, now: float) -> str:
+        if now - self.epoch_since < _EPOCH_SEEN_S:
+            return "no_epoch"
+        away = ((self._start + begin, self._start + end) for begin, end in self._plan.redis_away)
+        if any(begin < now and end > other.at for begin, end in away):
+            return "redis_away"
+        return "anyhow"
+
+    def _check_budget(self, import_id: str) -> None:
+        """The budget holds what is open and what is in doubt, too."""
+        found = self._content(keys.control(import_id))
+        budget = Control.from_json(found).budget_usd if found else None
+        calls = [one for one in self.calls if one.claim.startswith(f"{import_id}/")]
+        if budget is None or sum(map(_may_cost, calls)) * PRICE.micro <= budget.micro:
+            return
+        booked = [one for one in calls if one.end == "answered"]
+        if self.redis_lost:
+            kind = "redis_lost"
+        elif import_id in self._overdrawn or (len(booked) + 1) * PRICE.micro <= budget.micro:
+            kind = "in_flight"
+            self._overdrawn.add(import_id)
+        elif self.spent(import_id) < len(booked) * PRICE.micro:
+            kind = "unbooked"
+        else:
+            kind = "anyhow"
+        self.breaks(f"budget_exceeded.{kind}", f"{import_id}: {budget}, {len(calls)} calls")
+
+    def process_dies(self, process: str) -> None:
+        """Excuse what a process could not end."""
+        for call in self.calls:
+            if call.process == process:
+                if call.end == "open":
+                    call.end = "died"
+                elif call.end == "answered" and not (
+                    call.kept or call.dropped or self._is_spooled(call)
+                ):
+                    call.end = "gone"
+
+    def does(self, calls: Iterable[Call], name: str) -> None:
+        """Judge an effect of a job: after an answer the very next one must keep it."""
+        for call in calls:
+            if call.end == "answered" and not call.put_tried:
+                call.put_tried = True
+                if not (name.startswith("store.create renders/") and "/take-" in name):
+                    self.breaks("paid_picture_waits", f"{call.claim} by {call.process}: {name}")
+
+    def job_ends(self, calls: Iterable[Call], now: float, *, store_failed: bool) -> None:
+        """Judge what a job leaves behind that was not killed."""
+        for call in calls:
+            if call.end == "answered" and not (call.kept or self._is_spooled(call)):
+                call.dropped = True
+                # The last delay before the deadline is not begun any more.
+                tried = store_failed and now - call.answered_at >= 0.4 * self._put_deadline_s
+                where = "in_outage" if tried else "anyhow"
+                self.breaks(f"paid_picture_lost.{where}", f"{call.claim} by {call.process}")
+            if call.end in {"cut", "hung", "no_picture", "refused"}:
+                self._check_booked(call, store_failed=store_failed)
+
+    def _is_spooled(self, call: Call) -> bool:
+        """Whether the answer is safe on a disk."""
+        files = self.spools.glob("*/*") if self.spools.exists() else ()
+        return any(one.is_file() and call.content in one.read_bytes() for one in files)
+
+    def _check_booked(self, call: Call, *, store_failed: bool) -> None:
+        outcome = {"no_picture": "no_picture", "refused": "blocked"}.get(call.end, "doubtful")
+        lines = self.ledger(call.process)
+        booked = sum(line.outcome == outcome and line.claim == call.claim for line in lines)
+        ends = {"cut", "hung"} if outcome == "doubtful" else {call.end}
+        made = sum(
+            one.process == call.process and one.claim == call.claim and one.end in ends
+            for one in self.calls
+        )
+        if booked < made:
+            where = "in_outage" if store_failed else "anyhow"
+            self.breaks(f"call_not_booked.{where}", f"{call.claim} by {call.process}: {outcome}")
+        refused = call.wish in self._refused
+        if call.end == "refused" and not refused:
+            where = "in_outage" if store_failed else "anyhow"
+            self.breaks(f"refusal_forgotten.{where}", f"{call.claim} by {call.process}")
+
+    # -- writes ------------------------------------------------------------------------------
+
+    def written(self, key: str, content: bytes, metadata: Mapping[str, str]) -> None:
+        """Judge an object that has just become visible."""
+        name = key.rsplit("/", 1)[-1]
+        if name.startswith("take-"):
+            self._take(content, metadata)
+        elif name == "record.json":
+            self._names_what_is_there(key, RenderRecord.from_json(content).images)
+        elif name == "refused.json":
+            self._refused |= {call.wish for call in self.calls if _asks_for(call, content)}
+        elif "/results/" in key:
+            for line in _lines(content):
+                self._names_what_is_there(key, line.images)
+        elif _MANIFEST.match(key):
+            self._manifest(key, content)
+        elif key.startswith("catalogs/"):
+            self._pointer(key, content)
+        elif name == "control.json":
+            self._told(key, Control.from_json(content))
+        elif key.startswith("parked/"):
+            self.breaks("message_parked", content.decode())
+
+    def _told(self, key: str, control: Control) -> None:
+        if control.intent == "cancel":
+            self._cancelled.add(key.split("/")[1])
+
+    def disagrees(self, key: str) -> None:
+        """Judge a second creation with other bytes than the first: a part has one content.
+
+        After Redis was emptied a shard is worked again, and its lines may tell other attempts.
+        """
+        if "/results/" in key and not self.redis_lost:
+            self.breaks("committers_disagree", key)
+
+    def rewritten(self, key: str) -> None:
+        """Judge an object that was there and is another one now."""
+        if CREATED_ONCE.match(key) and not key.endswith(GROWING):
+            self.breaks("immutable_changed", key)
+
+    def _take(self, content: bytes, metadata: Mapping[str, str]) -> None:
+        Purchase.from_metadata(dict(metadata))
+        for call in self.calls:
+            if call.content == content and call.end in {"answered", "gone"}:
+                call.kept = True
+
+    def _names_what_is_there(self, key: str, images: Iterable[Image]) -> None:
+        for image in images:
+            there = self._content(image.key)
+            if there is None:
+                self.breaks("names_what_is_missing", f"{key} names {image.key}")
+            elif sha256_hex(there) != image.sha256 or len(there) != image.bytes:
+                self.breaks("names_other_bytes", f"{key} names {image.key}")
+
+    def _manifest(self, key: str, content: bytes) -> None:
+        stands = self._manifests.setdefault(key, content)
+        if stands != content:
+            self.breaks("manifest_changed", key)
+            return
+        manifest = Manifest.from_json(content)
+        if key == keys.manifest(manifest.import_id):
+            revision = keys.manifest_revision(manifest.import_id, manifest.revision)
+            if self._content(revision) != content:
+                self.breaks("manifest_is_no_revision", key)
+            return
+        imported = Import.from_json(self._store.content(keys.import_(manifest.import_id)))
+        lines: list[ResultLine] = []
+        for part in manifest.parts:
+            found = self._content(part.key)
+            if found is None or sha256_hex(found) != part.sha256:
+                self.breaks("names_what_is_missing", f"{key} names {part.key}")
+                continue
+            lines += _lines(found)
+        for line in lines:
+            self._names_what_is_there(key, line.images)
+        if self._content(manifest.gallery) is None:
+            self.breaks("names_what_is_missing", f"{key} names its gallery")
+        self._adds_up(manifest, imported, lines)
+
+    def _adds_up(self, manifest: Manifest, imported: Import, lines: list[ResultLine]) -> None:
+        tally = Counter(line.status for line in lines)
+        counts = manifest.counts
+        planned = sum(part.renders for part in imported.parts)
+        added = sum(getattr(counts, status.value) for status in Status) + counts.open
+        if not (
+            counts.expected == added == len(lines) == planned == len({one.slot for one in lines})
+            and counts.open == 0
+            and all(getattr(counts, status.value) == tally[status] for status in Status)
+            and [part.part for part in manifest.parts] == [part.part for part in imported.parts]
+        ):
+            self.breaks("sums_are_off", f"{manifest.import_id}: {counts}, {dict(tally)}")
+        if manifest.cost_usd.spent.micro != sum(line.cost_usd.micro for line in lines):
+            self.breaks("sums_are_off", f"{manifest.import_id}: money")
+        if tally[Status.CANCELLED] and manifest.state != "cancelled":
+            self.breaks("cancelled_called_complete", manifest.import_id)
+        if manifest.state == "cancelled" and manifest.import_id not in self._cancelled:
+            self.breaks("complete_called_cancelled", manifest.import_id)
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: ResultLine) -> None:
+        where = f"{line.import_id} {line.slot}: {line.status} {line.reason} {line.message}"
+        if line.reason == "internal":
+            self.breaks("ended_for_no_reason", where)
+        if line.status in {Status.SUCCEEDED, Status.REUSED} and not line.images:
+            self.breaks("success_without_picture", where)
+        if line.reason == "outcome_unknown" and line.render_id is not None:
+            self._outcome_unknown(line, where)
+        if line.status is Status.FAILED and line.render_id and self._bought_good(line):
+            self.breaks("failed_though_bought", where)
+
+    def _outcome_unknown(self, line: ResultLine, where: str) -> None:
+        unanswered = [call for call in self.calls if call.is_unanswered or call.dropped]
+        if not any(call.claim.startswith(f"{line.import_id}/") for call in unanswered):
+            self.breaks("doubt_without_call", where)
+
+    def _bought_good(self, line: ResultLine) -> bool:
+        """Whether this import has a picture of its own, and one that can be looked at."""
+        return any(
+            stored.key.startswith(keys.takes(str(line.render_id)))
+            and b"garbage" not in stored.content
+            and Purchase.from_metadata(dict(stored.metadata)).import_id == line.import_id
+            for stored in self._takes()
+        )
+
+    def _pointer(self, key: str, content: bytes) -> None:
+        pointer = CatalogPointer.from_json(content)
+        found = self._content(pointer.manifest)
+        if found is None or sha256_hex(found) != pointer.sha256:
+            self.breaks("names_what_is_missing", f"{key} names {pointer.manifest}")
+            return
+        manifest = Manifest.from_json(found)
+        before = self._catalogs.get(key)
+        if before is not None and before.started_at > manifest.started_at:
+            self.breaks("pointer_went_back", f"{before.import_id} to {manifest.import_id}")
+        if manifest.state != "complete":
+            self.breaks("pointer_to_cancelled", manifest.import_id)
+        self._catalogs[key] = manifest
+
+    # -- at the end --------------------------------------------------------------------------
+
+    def closes(self, *, graceful: Mapping[str, bool]) -> None:
+        """Judge the whole run; ``graceful`` says which processes ended in order."""
+        for import_id in self._imports():
+            found = self._content(keys.manifest(import_id))
+            if found is not None:
+                self._money(Manifest.from_json(found))
+        for process, ended_well in graceful.items():
+            self._ledger_of(process, ended_well=ended_well)
+        for call in self.calls:
+            if call.end == "died" and not self._is_booked_by_next(call):
+                self.breaks("death_not_booked", f"{call.claim} by {call.process}")
+            if call.end == "answered" and not (call.kept or call.dropped):
+                self.breaks("paid_picture_lost.at_the_end", f"{call.claim} by {call.process}")
+        for wish, calls in self._by_wish.items():
+            sold = sum(call.is_sold for call in calls)
+            excused = sum(call.is_sold and call.excuses_another for call in calls)
+            if sold > excused + 1 and wish not in self._judged:
+                self.breaks("sold_too_often", f"{wish}: {sold} sales, {excused} of them excused")
+
+    def _money(self, manifest: Manifest) -> None:
+        import_id = manifest.import_id
+        takes = [Purchase.from_metadata(dict(stored.metadata)) for stored in self._takes()]
+        bought = [purchase for purchase in takes if purchase.import_id == import_id]
+        paid = sum(purchase.micro_usd for purchase in bought)
+        if any(purchase.micro_usd != PRICE.micro for purchase in bought):
+            self.breaks("price_is_off", import_id)
+        if paid != manifest.cost_usd.spent.micro:
+            kind: str = manifest.state if manifest.cost_usd.spent.micro < paid else "too_much"
+            if any(purchase.take > 1 for purchase in takes):
+                kind = "second_take"
+            self.breaks(
+                f"cost_is_not_what_was_sold.{kind}",
+                f"{import_id}: takes cost {paid}, the manifest says {manifest.cost_usd.spent}",
+            )
+        doubtful = sum(
+            line.cost_usd.micro
+            for line in self.ledger()
+            if line.outcome == "doubtful" and line.import_id == import_id
+        )
+        if manifest.cost_usd.doubtful.micro != doubtful:
+            why = "redis_lost" if self.redis_lost else "anyhow"
+            self.breaks(
+                f"doubtful_is_off.{why}",
+                f"{import_id}: {doubtful} booked, {manifest.cost_usd.doubtful} in the manifest",
+            )
+
+    def _ledger_of(self, process: str, *, ended_well: bool) -> None:
+        lines: Counter[str] = Counter(line.outcome for line in self.ledger(process))
+        made: Counter[str] = Counter(
+            _OUTCOME[call.end] for call in self.calls if call.process == process
+        )
+        made["doubtful"] += sum(call.dropped for call in self.calls if call.process == process)
+        made["picture"] -= sum(call.dropped for call in self.calls if call.process == process)
+        for outcome in sorted({*lines, *made} - {""}):
+            few = lines[outcome] < made[outcome] and ended_well
+            if lines[outcome] > made[outcome] or few:
+                lost = lines[outcome] < made[outcome]
+                self.breaks(
+                    f"ledger_is_off.{'too_few' if lost else 'too_many'}",
+                    f"{process}: {lines[outcome]} lines of {outcome}, {made[outcome]} calls",
+                )
+
+    def _is_booked_by_next(self, call: Call) -> bool:
+        booked = sum(
+            line.claim == call.claim and line.outcome == "doubtful" for line in self.ledger()
+        )
+        return booked >= sum(one.claim == call.claim and one.is_unanswered for one in self.calls)
+
+    def ledger(self, process: str | None = None) -> list[LedgerLine]:
+        """Every line that is in the store, or those of one process."""
+        lines = (
+            LedgerLine.from_json(line)
+            for key in self._store.keys
+            if key.startswith("ledger/")
+            for line in self._store.content(key).splitlines()
+        )
+        # Whoever puts a spooled answer books it, in the name of its buyer.
+        return [line for line in lines if process is None or line.worker == process]
+
+    def _imports(self) -> list[str]:
+        return [key.split("/")[1] for key in self._store.keys if key.endswith("/import.json")]
+
+    def _takes(self) -> list[Stored]:
+        return [stored for key, stored in self._store._objects.items() if "/take-" in key]
+
+    def _content(self, key: str) -> bytes | None:
+        stored = self._store._objects.get(key)
+        return None if stored is None else stored.content
+
+
+_OUTCOME = {
+    "open": "",
+    "answered": "picture",
+    "gone": "",
+    "died": "",
+    "not_sold": "not_sold",
+    "no_picture": "no_picture",
+    "refused": "blocked",
+    "cut": "doubtful",
+    "hung": "doubtful",
+}
+
+
+def _may_cost(call: Call) -> bool:
+    return call.end == "open" or call.is_sold
+
+
+def _lines(content: bytes) -> list[ResultLine]:
+    return [ResultLine.from_json(line) for line in gzip.decompress(content).splitlines()]
+
+
+def _asks_for(call: Call, refusal: bytes) -> bool:
+    return call.wish == int(Refusal.from_json(refusal).render_id[:8], 16) % 2**31

@@ -1,0 +1,218 @@
+"""How do several simulated threads take turns, the same way for the same seed?
+
+Each fiber is a thread of the operating system, but exactly one of them ever runs: whoever pauses
+picks who goes on and hands the baton over. The core is plain blocking code, so nothing lighter will
+do without a dependency; a hand-over costs about 6 microseconds, and none if a fiber picks itself.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Callable
+
+_STACK_BYTES = 512 * 1024
+
+
+class Killed(BaseException):
+    """This fiber's process has died: no ``except Exception`` of the core may see it."""
+
+
+class Deadlock(Exception):
+    """Every fiber waits for another one."""
+
+
+class Fiber:
+    """One simulated thread; ``killed`` makes it end at its next turn."""
+
+    __slots__ = ("baton", "done", "killed", "name", "run", "thread", "wake_at")
+
+    def __init__(self, name: str, run: Callable[[], None], wake_at: float) -> None:
+        self.name = name
+        self.run = run
+        self.wake_at = wake_at
+        self.killed = False
+        self.done = False
+        self.thread: threading.Thread | None = None
+        self.baton = threading.Lock()
+        self.baton.acquire()
+
+
+class Scheduler:
+    """Who runs, and what time is it?
+
+    Time moves only when nobody can run. ``stay`` is the chance that whoever pauses goes on at once:
+    near 0 every effect is interleaved, near 1 whole jobs run undisturbed.
+    """
+
+    def __init__(self, rng: random.Random, *, start_s: float, stay: float) -> None:
+        self.now = start_s
+        self.error: BaseException | None = None
+        self._random = rng.random
+        self._stay = stay
+        self._fibers: list[Fiber] = []
+        self._current: Fiber | None = None
+        self._finished = False
+        self._main = threading.Lock()
+        self._main.acquire()
+
+    @property
+    def current(self) -> Fiber:
+        """The fiber that runs now."""
+        assert self._current is not None
+        return self._current
+
+    def spawn(self, name: str, run: Callable[[], None], *, in_s: float = 0.0) -> Fiber:
+        """Add a fiber; it first runs when it is picked."""
+        fiber = Fiber(name, run, self.now + in_s)
+        self._fibers.append(fiber)
+        return fiber
+
+    def run(self) -> None:
+        """Run until somebody calls ``finish``, then end every fiber.
+
+        Raises:
+            BaseException: what a fiber did not handle.
+        """
+        self._hand_to(self._pick())
+        self._main.acquire()
+        self._finished = False
+        for fiber in self._fibers:
+            fiber.killed = True
+        while self._fibers:
+            self._hand_to(self._fibers[0])
+            self._main.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def finish(self) -> None:
+        """End the run at this fiber's next pause."""
+        self._finished = True
+
+    def pause(self, for_s: float = 0.0) -> None:
+        """Let others run, for at least ``for_s`` of virtual time.
+
+        Raises:
+            Killed: our process died meanwhile.
+        """
+        me = self.current
+        if me.killed:
+            raise Killed(me.name)
+        me.wake_at = self.now + for_s
+        if for_s == 0.0 and not self._finished and self._random() < self._stay:
+            return
+        self._yield(me)
+
+    def park(self, until: float = math.inf) -> None:
+        """Wait until somebody wakes us, or until a time."""
+        me = self.current
+        if me.killed:
+            raise Killed(me.name)
+        me.wake_at = until
+        self._yield(me)
+
+    def wake(self, fiber: Fiber) -> None:
+        """Let a parked fiber go on."""
+        fiber.wake_at = min(fiber.wake_at, self.now)
+
+    def kill(self, fiber: Fiber) -> None:
+        """Let a fiber unwind before anybody else runs; ours unwinds at its next pause."""
+        fiber.killed = True
+        fiber.wake_at = -math.inf
+
+    def _yield(self, me: Fiber) -> None:
+        chosen = None if self._finished else self._pick()
+        if chosen is not me:
+            self._hand_to(chosen)
+            me.baton.acquire()
+            self._current = me
+        if me.killed:
+            raise Killed(me.name)
+
+    def _pick(self) -> Fiber | None:
+        now = self.now
+        ready = [fiber for fiber in self._fibers if fiber.wake_at <= now]
+        if not ready:
+            self.now = min(fiber.wake_at for fiber in self._fibers)
+            if self.now == math.inf:
+                self.error = Deadlock("nobody can go on")
+                return None
+            ready = [fiber for fiber in self._fibers if fiber.wake_at <= self.now]
+        for fiber in ready:
+            if fiber.killed:
+                return fiber
+        return ready[int(self._random() * len(ready))]
+
+    def _hand_to(self, fiber: Fiber | None) -> None:
+        if fiber is None:
+            self._main.release()
+            return
+        self._current = fiber
+        if fiber.thread is None:
+            fiber.thread = threading.Thread(target=self._live, args=(fiber,), daemon=True)
+            fiber.thread.start()
+        else:
+            fiber.baton.release()
+
+    def _live(self, fiber: Fiber) -> None:
+        try:
+            if not fiber.killed:
+                fiber.run()
+        except Killed:
+            pass
+        except BaseException as exc:  # noqa: BLE001  handed to whoever runs the simulation
+            self.error = self.error or exc
+            self._finished = True
+        fiber.done = True
+        self._fibers.remove(fiber)
+        unwinding = not self._fibers or all(other.killed for other in self._fibers)
+        self._hand_to(None if self._finished or unwinding else self._pick())
+
+
+class Flag:
+    """``threading.Event`` on the virtual clock, as far as the core uses it."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._set = False
+        self._waiting: list[Fiber] = []
+
+    def set(self) -> None:
+        self._set = True
+        for fiber in self._waiting:
+            self._scheduler.wake(fiber)
+
+    def wait(self, timeout: float) -> bool:
+        if not self._set:
+            me = self._scheduler.current
+            self._waiting.append(me)
+            try:
+                self._scheduler.park(self._scheduler.now + timeout)
+            finally:
+                self._waiting.remove(me)
+        return self._set
+
+
+class Guard:
+    """``threading.Lock`` on the virtual clock: held across effects without stopping the world."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._held = False
+        self._waiting: list[Fiber] = []
+
+    def __enter__(self) -> None:
+        me = self._scheduler.current
+        while self._held:
+            self._waiting.append(me)
+            try:
+                self._scheduler.park()
+            finally:
+                self._waiting.remove(me)
+        self._held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._held = False
+        for fiber in self._waiting:
+            self._scheduler.wake(fiber)

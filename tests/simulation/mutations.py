@@ -1,0 +1,317 @@
+"""Which guards does the core have, and what does it look like without each of them?
+
+A mutation is a small change of a function's source. Applying one whose text is not there any more
+fails: whoever changes a guard changes its mutation as well.
+"""
+
+from __future__ import annotations
+import __future__
+
+import contextlib
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """A guard switched off: in the function ``where`` (``module:name``) ``old`` becomes ``new``."""
+
+    name: str
+    where: str
+    old: str
+    new: str
+
+
+@contextlib.contextmanager
+def applied(mutation: Mutation) -> Iterator[None]:
+    """Run the block without a guard; everybody who holds the function sees the change.
+
+    Raises:
+        LookupError: the core no longer has this text, or has it more than once.
+    """
+    function = _function(mutation.where)
+    source = textwrap.dedent(inspect.getsource(function))
+    if source.count(mutation.old) != 1:
+        msg = f"{mutation.name}: {mutation.where} has not exactly once: {mutation.old!r}"
+        raise LookupError(msg)
+    before = function.__code__
+    function.__code__ = _compiled(source.replace(mutation.old, mutation.new), function)
+    try:
+        yield
+    finally:
+        function.__code__ = before
+
+
+def _function(where: str) -> Any:
+    module, _, path = where.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    return inspect.unwrap(found)
+
+
+def _compiled(source: str, function: Any) -> Any:
+    flags = __future__.annotations.compiler_flag
+    code = compile(source, function.__code__.co_filename, "exec", flags=flags, dont_inherit=True)
+    made: dict[str, Any] = {}
+    exec(code, dict(function.__globals__), made)  # noqa: S102  our own source, changed by us
+    return inspect.unwrap(made[function.__name__]).__code__
+
+
+MUTATIONS: Final = (
+    Mutation(
+        name="no lease",
+        where="worker.leases:LeaseKeeper.held",
+        old="if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):",
+        new="if False:",
+    ),
+    Mutation(
+        name="a lease is not renewed",
+        where="worker.leases:LeaseKeeper._renew",
+        old="self._renew_one(render_id, token)",
+        new="pass",
+    ),
+    Mutation(
+        name="a lease is given back late or never",
+        where="worker.leases:LeaseKeeper._drop",
+        old="del self._held[render_id]",
+        new="pass",
+    ),
+    Mutation(
+        name="no second look under the lease",
+        where="worker.generate:generate",
+        old="        if _found(desk, claim):\n            return\n        kept = _buy(desk, claim)",
+        new="        kept = _buy(desk, claim)",
+    ),
+    Mutation(
+        name="the master is not looked for",
+        where="worker.generate:_found",
+        old="if any(True for _ in desk.store.list(keys.takes(claim.render_id))):",
+        new="if False:",
+    ),
+    Mutation(
+        name="the picture is put after something else",
+        where="worker.generate:_keep",
+        old="media_type, ext = sniff_media_type(answer.content)",
+        new="desk.state.spent(claim.import_id); media_type, ext = sniff_media_type(answer.content)",
+    ),
+    Mutation(
+        name="the spool is never drained",
+        where="worker.spool:Spool._put_waiting",
+        old="put += self._put(held)",
+        new="break",
+    ),
+    Mutation(
+        name="a spooled answer keeps no buyer away",
+        where="worker.spool:Spool._mark",
+        old="self._state.mark_spooled(render_id, self._host, ttl_s=ttl_s)",
+        new="pass",
+    ),
+    Mutation(
+        name="a refusal is not remembered",
+        where="worker.generate:_book_failure",
+        old="if isinstance(exc, PromptBlocked):\n            _put(",
+        new="if False:\n            _put(",
+    ),
+    Mutation(
+        name="a refusal is not looked for",
+        where="worker.generate:_refused_before",
+        old="if found is None:",
+        new="if True:",
+    ),
+    Mutation(
+        name="a failed call is booked some time later",
+        where="worker.generate:_book_failure",
+        old="at_once=True",
+        new="at_once=False",
+    ),
+    Mutation(
+        name="doubt has no end",
+        where="worker.jobs:_again_or_end",
+        old="if claim.doubtful + 1 >= desk.limits.max_doubtful:",
+        new="if False:",
+    ),
+    Mutation(
+        name="attempts have no end",
+        where="worker.jobs:_again_or_end",
+        old="if not doubtful and attempt >= desk.limits.max_attempts:",
+        new="if False:",
+    ),
+    Mutation(
+        name="cancel is ignored by the feeder",
+        where="worker.feeder:feed",
+        old='if wanted == "cancel":',
+        new="if False:",
+    ),
+    Mutation(
+        name="pause is ignored by generate",
+        where="worker.generate:_unwanted",
+        old='if wanted == "run":',
+        new='if wanted != "cancel":',
+    ),
+    Mutation(
+        name="the budget is not asked",
+        where="worker.generate:_check_budget",
+        old="if spent + estimate > budget:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a rendition is named and not put",
+        where="worker.finish:_renditions",
+        old="created = desk.store.create(key, made.content, media_type=made.media_type)",
+        new='created = desk.store.create(key + "x", made.content, media_type=made.media_type)',
+    ),
+    Mutation(
+        name="an existing rendition is not adopted",
+        where="worker.finish:_renditions",
+        old="made.content if created.won else _adopted(desk, key)",
+        new="made.content",
+    ),
+    Mutation(
+        name="everybody says that he bought it",
+        where="worker.settling:delivered",
+        old="ours = purchase.claim == claim.name",
+        new="ours = True",
+    ),
+    Mutation(
+        name="an incomplete part is written",
+        where="worker.commit:_check_complete",
+        old="if len(lines) != planned:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a part carries its time",
+        where="worker.commit:_write",
+        old="mtime=0",
+        new="mtime=id(body) % 2**31",
+    ),
+    Mutation(
+        name="a part is marked without being read back",
+        where="worker.commit:commit",
+        old="_write(desk.store, claim, lines)",
+        new="pass",
+    ),
+    Mutation(
+        name="publishing does not wait for every part",
+        where="worker.publish:publish",
+        old="parts = [committed[part.part] for part in imported.parts]",
+        new="parts = list(committed.values())",
+    ),
+    Mutation(
+        name="a manifest revision is replaced",
+        where="worker.publish:publish",
+        old="if not desk.store.has(keys.manifest_revision(claim.import_id, 1)):",
+        new="desk.store.delete(keys.manifest_revision(claim.import_id, 1))\n    if True:",
+    ),
+    Mutation(
+        name="an older import takes the catalog",
+        where="worker.publish:_point_catalog",
+        old="if _is_newer(store, stands, manifest):",
+        new="if False:",
+    ),
+    Mutation(
+        name="a cancelled import takes the catalog",
+        where="worker.publish:publish",
+        old='if manifest.state == "complete":',
+        new="if True:",
+    ),
+    Mutation(
+        name="a cancelled import is called complete",
+        where="worker.publish:_manifest",
+        old='"cancelled" if cancelled else "complete"',
+        new='"complete"',
+    ),
+    Mutation(
+        name="what nobody holds is not fed again",
+        where="worker.feeder:_feed_overdue",
+        old="if not overdue or",
+        new="if True or",
+    ),
+    Mutation(
+        name="a lost commit is not asked for again",
+        where="worker.feeder:_nudge",
+        old="if desk.state.left(imported.import_id, part) == 0:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a lost publication is not asked for again",
+        where="worker.feeder:_nudge",
+        old="if len(desk.state.committed(imported.import_id)) == len(imported.parts):",
+        new="if False:",
+    ),
+    Mutation(
+        name="a lost Redis is not rebuilt",
+        where="worker.feeder:recover_all",
+        old="unpublished(desk.store)",
+        new="()",
+    ),
+    Mutation(
+        name="a published import comes back to life",
+        where="worker.feeder:_recover",
+        old="if desk.store.has(keys.manifest(imported.import_id)):",
+        new="if False:",
+    ),
+)
+
+COVERED: Final = (
+    Mutation(
+        name="a part is written before its shard is settled",
+        where="worker.commit:commit",
+        old="if left > 0:\n        return\n    if left == 0:",
+        new="if left >= 0:",
+    ),
+    Mutation(
+        name="a second outcome replaces the first",
+        where="tests.support.memory:MemoryState.settle",
+        old="slot < len(shard.status) and shard.status[slot] is None",
+        new="slot < len(shard.status)",
+    ),
+    Mutation(
+        name="the epoch is ignored",
+        where="worker.generate:generate",
+        old="wait_s = desk.state.buy_not_before()",
+        new="wait_s = 0.0",
+    ),
+    Mutation(
+        name="an epoch begins at once",
+        where="catalog.epoch:ensure_epoch",
+        old="now + model_deadline_s if unpublished(store) else now",
+        new="now",
+    ),
+    Mutation(
+        name="a lost lease is not taken again",
+        where="worker.leases:LeaseKeeper._renew_one",
+        old="self._take_again(render_id, token)",
+        new="pass",
+    ),
+    Mutation(
+        name="anybody may release a lease",
+        where="tests.support.memory:MemoryState.release_lease",
+        old="if self._holds(render_id, token):",
+        new="if render_id in self._leases:",
+    ),
+    Mutation(
+        name="a late second answer is dropped",
+        where="worker.spool:_put_take",
+        old="if created.won:",
+        new="if True:",
+    ),
+    Mutation(
+        name="cancel is ignored by generate",
+        where="worker.generate:_unwanted",
+        old='if wanted == "run":',
+        new='if wanted != "pause":',
+    ),
+)
+"""Each of these survives alone: a second guard covers it, or it matters after a known gap only.
+
+- a settled slot is hardly ever worked on again;
+- the epoch's wait and the retaking of leases stand in for each other;
+- only who has lost a lease can release somebody else's;
+- a second answer comes from a gap alone;
+- the feeder ends a cancelled import's renders before generate asks what is wanted.
+"""

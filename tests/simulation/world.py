@@ -1,0 +1,802 @@
+"""How does one simulated run go, from its seed to its verdict?
+
+Everything that happens follows from the seed: who runs next, what fails, what the model answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import json
+import logging
+import math
+import os
+import random
+import shutil
+import sys
+import tempfile
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+import structlog
+
+import catalog.epoch
+import producers.control
+import worker.feeder
+import worker.generate
+import worker.jobs
+import worker.leases
+import worker.publish
+import worker.spool
+from catalog import claims, keys
+from catalog.claims import claim_name
+from catalog.imports import Control, Import
+from catalog.models import load_models
+from catalog.money import Usd
+from catalog.queue import QueueUnavailable
+from catalog.results import ResultLine
+from catalog.schemas import schema_of
+from catalog.state import StateUnavailable
+from catalog.store.port import Store, StoreError
+from producers.importing import hand_over
+from producers.reporting import UnknownImport
+from producers.services import Services
+from tests.simulation.auditor import Auditor, Broken, Call
+from tests.simulation.broker import Broker, Delivery
+from tests.simulation.faults import FaultPlan, draw
+from tests.simulation.fibers import Fiber, Flag, Guard, Killed, Scheduler
+from tests.simulation.ports import (
+    DeadlyImaging,
+    ModelClient,
+    QueueClient,
+    ShopClient,
+    SimulatedRedis,
+    StateClient,
+    StoreClient,
+    at,
+)
+from tests.support.desk import _WORK, MONDAY, PRICE, STORE_ID, Wanted, _plan, wanted
+from tests.support.memory import MemoryStore
+from worker import jobs
+from worker.app import Process as WorkerProcess
+from worker.gallery.sheet import GalleryFile
+from worker.holds import HoldKeeper
+from worker.leases import LeaseKeeper
+from worker.ledger import StoreLedger
+from worker.ports import Desk, Limits
+from worker.spool import Spool
+
+LEASE_S: Final = 9.0
+RENEW_S: Final = 3.0
+VISIBILITY_S: Final = 60.0
+RECONCILE_S: Final = 15.0
+FLUSH_S: Final = 30.0
+SPOOL_AGE_S: Final = 86_400.0
+PATIENCE_S: Final = 900.0
+"""How long after the last fault an import may still run."""
+
+LIMITS: Final = Limits(
+    window=100,
+    max_attempts=3,
+    max_doubtful=2,
+    retry_backoff_s=2.0,
+    retry_backoff_max_s=20.0,
+    model_deadline_s=20.0,
+    put_deadline_s=6.0,
+    lease_s=LEASE_S,
+    source_max_age_s=3_600.0,
+    refusal_max_age_s=86_400.0,
+)
+_MODELS: Final = load_models()
+_MOST_EFFECTS: Final = 60_000
+_AWAY: Final = (StateUnavailable, QueueUnavailable, StoreError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a run."""
+
+    seed: int
+    broken: tuple[Broken, ...]
+    plan: FaultPlan
+    effects: int
+    calls: int
+    digest: str
+    last: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Job:
+    """What a fiber is at, and the calls it made."""
+
+    claim: str
+    calls: list[Call] = field(default_factory=list)
+    store_failed: bool = False
+
+
+class _Leases(LeaseKeeper):
+    """The real keeper; its thread is a fiber."""
+
+    def __init__(self, state: Any, world: World, process: Process) -> None:
+        super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S)
+        self._process = process
+        self._running = False
+        self._stopped = cast("Any", Flag(world.scheduler))
+
+    def _start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._process.spawn("leases", self._renew)
+
+
+class _Holds(HoldKeeper):
+    """The real keeper of holds; its thread is a fiber."""
+
+    def __init__(self, state: Any, world: World, process: Process) -> None:
+        super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S)
+        self._process = process
+        self._running = False
+        self._stopped = cast("Any", Flag(world.scheduler))
+
+    def _start(self) -> None:
+        if not self._running:
+            self._running = True
+            self._process.spawn("holds", self._speak)
+
+
+class _Ledger(StoreLedger):
+    """The real ledger; its thread is a fiber, and its lock lets others run."""
+
+    def __init__(self, store: Store, world: World, process: Process) -> None:
+        super().__init__(store, worker=process.name, flush_s=FLUSH_S)
+        self._guard = cast("Any", Guard(world.scheduler))
+        self._stopped = cast("Any", Flag(world.scheduler))
+        self._thread = cast("Any", "a fiber")
+        process.spawn("ledger", self._tick)
+
+
+class _Spool(Spool):
+    """The real spool in a real folder; its thread is a fiber, its process lets go when killed."""
+
+    def __init__(self, folder: Path, store: Store, world: World, process: Process) -> None:
+        super().__init__(
+            folder,
+            store,
+            cast("Any", StateClient(world, process)),
+            process.ledger,
+            host=folder.name,
+            put_deadline_s=LIMITS.put_deadline_s,
+            max_age_s=SPOOL_AGE_S,
+            clock=world.clock,
+            sleep=world.scheduler.pause,
+            monotonic=lambda: world.now,
+            background=False,
+        )
+        self._draining = cast("Any", Guard(world.scheduler))
+        self._stopped = cast("Any", Flag(world.scheduler))
+        process.spawn("spool", self._drain)
+
+    def let_go(self) -> None:
+        """What the end of a process does to its files."""
+        for held in self._held.values():
+            os.close(held.lock)
+        self._held.clear()
+
+
+class _Reconciler(WorkerProcess):
+    """The real loop that watches the epoch and reconciles, on the virtual clock."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self.settings = cast(
+            "Any",
+            SimpleNamespace(
+                model_deadline_s=LIMITS.model_deadline_s, reconcile_every_s=RECONCILE_S
+            ),
+        )
+        self._process = process
+        self._state = cast("Any", process.desk_.state)
+        self._stopped = cast("Any", Flag(world.scheduler))
+
+    def desk(self) -> Desk:
+        return self._process.desk_
+
+
+class Process:
+    """A worker process: a desk, some threads that work messages, and its housekeeping."""
+
+    def __init__(self, world: World, number: int, life: int) -> None:
+        self.name = f"w{number}-{life}"
+        self.world = world
+        self.number = number
+        self.alive = True
+        self.stopping = False
+        self.fibers: list[Fiber] = []
+        self.working = 0
+        store = cast("Store", StoreClient(world, self))
+        state = cast("Any", StateClient(world, self))
+        self.leases = _Leases(state, world, self)
+        self.holds = _Holds(state, world, self)
+        self.ledger = _Ledger(store, world, self)
+        # One disk per machine: every second world has all its processes on the same one.
+        folder = world.spools / f"host{number if world.seed % 2 else 0}"
+        self.spool = _Spool(folder, store, world, self)
+        self.desk_ = Desk(
+            store=store,
+            store_id=STORE_ID,
+            state=state,
+            queue=QueueClient(world, self),
+            leases=self.leases,
+            holds=self.holds,
+            spool=self.spool,
+            ledger=self.ledger,
+            fetch=ShopClient(world, self),
+            imaging=DeadlyImaging(world, self),
+            ask=ModelClient(world, self).ask,
+            models=_MODELS,
+            platform="developer",
+            limits=world.limits,
+            worker=self.name,
+            public_base_url=None,
+            clock=world.clock,
+            sleep=world.scheduler.pause,
+            chance=world.rng.random,
+        )
+        self.reconciler = _Reconciler(world, self)
+        for thread in range(world.plan.threads):
+            self.spawn(f"thread{thread}", self._work)
+        self.spawn("reconciler", self.reconciler._reconcile)
+
+    def spawn(self, name: str, run: Callable[[], None]) -> None:
+        """Add a thread to this process."""
+        self.fibers.append(self.world.scheduler.spawn(f"{self.name}.{name}", run))
+
+    def stop(self) -> bool:
+        """SIGTERM: no new work, what is at work ends; says whether it did within the grace."""
+        self.stopping = True
+        self.world.wake_idle()
+        until = self.world.now + LIMITS.model_deadline_s + LIMITS.put_deadline_s + 10.0
+        while self.working and self.alive and self.world.now < until:
+            self.world.scheduler.pause(0.5)
+        if not self.alive:
+            return False
+        if self.working:
+            self.world.crash(self)
+            return False
+        closing = self.world.scheduler.spawn(f"{self.name}.close", self._close)
+        self.fibers.append(closing)
+        while not closing.done:
+            self.world.scheduler.pause(0.1)
+        return self.alive
+
+    def _close(self) -> None:
+        self.reconciler._stopped.set()
+        self.leases.close()
+        self.holds.close()
+        self.spool.close()
+        self.ledger.close()
+
+    def _work(self) -> None:
+        broker, scheduler = self.world.broker, self.world.scheduler
+        while not self.stopping:
+            delivery = None if self.world.is_redis_away else self._take()
+            if delivery is not None:
+                self.working += 1
+                self._worked(delivery)
+                self.working -= 1
+                continue
+            me = scheduler.current
+            broker.idle.append(me)
+            try:
+                scheduler.park(max(broker.next_at(self.name), scheduler.now + 0.5))
+            finally:
+                broker.idle.remove(me)
+
+    def _take(self) -> Delivery | None:
+        self.world.effect(self, "take")
+        return self.world.broker.take(self.name)
+
+    def _worked(self, delivery: Delivery) -> None:
+        message = delivery.message
+        shape, stage = _WORK[message.task]
+        job = self.world.begin(message.task, message.payload)
+        payload = json.loads(json.dumps(message.payload))
+        try:
+            jobs.run(message.task, payload, shape, stage, self.desk_)
+        except jobs.Outage:
+            self.world.auditor.job_ends(job.calls, self.world.now, store_failed=job.store_failed)
+            self._retry(delivery)
+            return
+        self.world.auditor.job_ends(job.calls, self.world.now, store_failed=job.store_failed)
+        self.world.effect(self, f"ack {message.task}")
+        self.world.broker.ack(delivery)
+
+    def _retry(self, delivery: Delivery) -> None:
+        """What Celery's ``retry`` does: send it again with a countdown, then acknowledge it."""
+        self.world.effect(self, f"retry {delivery.message.task}")
+        if self.world.redis_fails():
+            return
+        self.world.broker.put(delivery.message.task, delivery.message.payload, countdown_s=5.0)
+        self.world.broker.ack(delivery)
+
+
+class World:
+    """One run."""
+
+    def __init__(self, seed: int, *, trace: bool = False) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"run {seed}")
+        self.plan = draw(random.Random(f"plan {seed}"))
+        self.scheduler = Scheduler(self.rng, start_s=MONDAY.timestamp(), stay=self.plan.stay)
+        self.store = MemoryStore()
+        self.redis = SimulatedRedis(lambda: self.scheduler.now)
+        self.broker = Broker(self.scheduler, self.rng, visibility_s=VISIBILITY_S, plan=self.plan)
+        self.broker.alive = lambda: [one.name for one in self.processes if one.alive]
+        self.auditor = Auditor(self.store, self.plan, LIMITS, self.scheduler.now)
+        self.auditor.spent = self.redis.spent
+        self.spools = Path(tempfile.gettempdir()) / f"sks-simulation-{os.getpid()}-{seed}"
+        self.auditor.spools = self.spools
+        self.limits = Limits(
+            **{name: getattr(LIMITS, name) for name in Limits.__dataclass_fields__}
+            | {"window": self.plan.window}
+        )
+        self.processes: list[Process] = []
+        self.crashes = 0
+        self.effects = 0
+        self.ids = itertools.count()
+        self._trace: deque[str] = deque(maxlen=None if trace else 60)
+        self._digest = hashlib.sha256()
+        self._jobs: dict[Fiber, Job] = {}
+        self._start = self.scheduler.now
+        self._ended_well: dict[str, bool] = {}
+        self._planned: list[Import] = []
+        self._budgets: dict[str, Usd] = {}
+
+    # -- time and chance ---------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since 1970."""
+        return self.scheduler.now
+
+    @property
+    def since_start(self) -> float:
+        """Virtual seconds since the run began."""
+        return self.scheduler.now - self._start
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether anything may still go wrong."""
+        return self.since_start < self.plan.lasting_s
+
+    @property
+    def is_redis_away(self) -> bool:
+        """Whether nobody reaches Redis now."""
+        return any(begin <= self.since_start < end for begin, end in self.plan.redis_away)
+
+    def clock(self) -> datetime:
+        """The same as aware time."""
+        return at(self.scheduler.now)
+
+    def is_odd(self, text: str, share: float) -> bool:
+        """Whether this is among the share of things that are odd in this world, always."""
+        if share == 0.0:
+            return False
+        drawn = hashlib.sha256(f"{self.seed} {text}".encode()).digest()
+        return int.from_bytes(drawn[:4]) < share * 2**32
+
+    # -- effects -----------------------------------------------------------------------------
+
+    def effect(self, process: Process | None, name: str, facts: object = None) -> None:
+        """Let others run before something takes place; our process may die here.
+
+        Raises:
+            Killed: it did.
+        """
+        self.scheduler.pause()
+        self.effects += 1
+        if self.effects > _MOST_EFFECTS:
+            self.auditor.breaks("too_many_effects", f"{self.effects}")
+            self.scheduler.finish()
+        self.note(name, facts)
+        job = self._jobs.get(self.scheduler.current)
+        if job is not None and job.calls:
+            self.auditor.does(job.calls, name)
+        if not self.is_faulty or process is None:
+            return
+        if self.crashes < self.plan.most_crashes and self.rng.random() < self.plan.crash:
+            victim = process if self.rng.random() < 0.7 else self.rng.choice(self.processes)
+            self.crash(victim)
+            if victim is process:
+                raise Killed(process.name)
+        if self.plan.slow and self.rng.random() < self.plan.slow:
+            self.scheduler.pause(self.rng.uniform(0.3, 2.5))
+
+    def note(self, name: str, facts: object = None) -> None:
+        """Write down what happens."""
+        who = self.scheduler.current.name
+        self._digest.update(f"{who} {name} {self.scheduler.now}".encode())
+        self._trace.append(f"{self.since_start:8.2f} {who} {name}{_said(facts)}")
+
+    def store_fails(self) -> str:
+        """Whether the store fails now, and if so, before or after it did what was asked."""
+        if not self.is_faulty:
+            return ""
+        if any(begin <= self.since_start < end for begin, end in self.plan.store_away):
+            return self._store_failed("before")
+        if self.plan.store_fails and self.rng.random() < self.plan.store_fails:
+            return self._store_failed(self.rng.choice(("before", "after")))
+        return ""
+
+    def _store_failed(self, when: str) -> str:
+        self.note(f"  the store fails {when}")
+        job = self._jobs.get(self.scheduler.current)
+        if job is not None:
+            job.store_failed = True
+        return when
+
+    def redis_fails(self) -> str:
+        """Whether Redis fails now, and if so, before or after it did what was asked."""
+        if not self.is_faulty:
+            return ""
+        if self.is_redis_away:
+            return "before"
+        if self.plan.redis_fails and self.rng.random() < self.plan.redis_fails:
+            when = self.rng.choice(("before", "after"))
+            self.note(f"  Redis fails {when}")
+            return when
+        return ""
+
+    def crash(self, process: Process) -> None:
+        """SIGKILL; somebody starts another process after a while."""
+        if not process.alive:
+            return
+        self.crashes += 1
+        self.note(f"*** {process.name} is killed")
+        self._end(process)
+        self._ended_well[process.name] = False
+        noted = self.rng.random() >= self.plan.lose_notes
+        if self.rng.random() < 0.5:
+            self.broker.give_back(process.name, noted=noted)
+        elif noted:
+            self.broker.forget(process.name)
+        else:
+            self.broker.give_back(process.name, noted=False)
+        self._start_again(process)
+
+    def _end(self, process: Process) -> None:
+        process.alive = False
+        self.auditor.process_dies(process.name)
+        process.spool.let_go()
+        for fiber in process.fibers:
+            if not fiber.done:
+                self.scheduler.kill(fiber)
+        self.processes.remove(process)
+
+    def _start_again(self, process: Process) -> None:
+        life = int(process.name.rpartition("-")[2]) + 1
+        self.scheduler.spawn(
+            f"start {process.number}",
+            lambda: self.processes.append(Process(self, process.number, life)),
+            in_s=self.rng.uniform(0.5, 5),
+        )
+
+    def wake_idle(self) -> None:
+        """Let waiting threads look around."""
+        for fiber in self.broker.idle:
+            self.scheduler.wake(fiber)
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def begin(self, task: str, payload: Any) -> Job:
+        """Remember what this fiber is at."""
+        claim = f"{payload['import_id']}/{task}"
+        if "slot" in payload:
+            claim = claim_name(payload["import_id"], payload["part"], payload["slot"])
+        job = self._jobs[self.scheduler.current] = Job(claim)
+        self.note(f"begins {task}", payload)
+        self.auditor.job_begins(payload)
+        return job
+
+    def job(self) -> Job:
+        """What this fiber is at."""
+        return self._jobs[self.scheduler.current]
+
+    def intent_cached(self, import_id: str, intent: str) -> None:
+        """Remember since when Redis says so."""
+        known = self.auditor.wanted.get(import_id)
+        if known is None or known[0] != intent:
+            self.auditor.wanted[import_id] = (intent, self.now)
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def run(self) -> Verdict:
+        """Play it to the end."""
+        self.scheduler.spawn("director", self._direct)
+        try:
+            self.scheduler.run()
+        except Exception as exc:  # noqa: BLE001  a fault of the simulation is a failure of the run
+            self.auditor.breaks("simulation_broke", repr(exc))
+        finally:
+            shutil.rmtree(self.spools, ignore_errors=True)
+        return Verdict(
+            seed=self.seed,
+            broken=tuple(self.auditor.broken),
+            plan=self.plan,
+            effects=self.effects,
+            calls=len(self.auditor.calls),
+            digest=self._digest.hexdigest(),
+            last=tuple(self._trace),
+        )
+
+    def _direct(self) -> None:
+        for number in range(self.plan.processes):
+            self.processes.append(Process(self, number, 0))
+        self.scheduler.spawn("people", lambda: self._people(0, 0.0))
+        if self.plan.second_import_at is not None:
+            second = self.plan.second_import_at
+            self.scheduler.spawn("people2", lambda: self._people(1, second))
+        for when, act in sorted(self._events(), key=lambda event: event[0]):
+            self.scheduler.pause(max(0.0, when - self.since_start))
+            act()
+        self.scheduler.pause(max(0.0, self.plan.lasting_s - self.since_start) + 0.001)
+        self._resume_all()
+        while not self._is_over() and self.since_start < self.plan.lasting_s + PATIENCE_S:
+            self.scheduler.pause(5.0)
+        self._judge_liveness()
+        self.scheduler.pause(LEASE_S + LIMITS.model_deadline_s + 1.0)
+        self._stop_all()
+        self._judge_rest()
+        self.scheduler.finish()
+
+    def _events(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        for when in self.plan.redis_emptied:
+            yield when, self._empty_redis
+        for when in self.plan.stops:
+            yield when, self._stop_one
+        for when, number, word in self.plan.orders:
+            yield when, functools.partial(self._order, number, word)
+
+    def _empty_redis(self) -> None:
+        self.note("*** Redis is emptied")
+        self.auditor.redis_lost += 1
+        self.auditor.epoch_since = math.inf
+        self.auditor.wanted.clear()
+        self.redis.clear()
+        self.broker.empty()
+
+    def _stop_one(self) -> None:
+        alive = [process for process in self.processes if process.alive and not process.stopping]
+        if alive:
+            process = self.rng.choice(alive)
+            self.scheduler.spawn(f"stop {process.name}", lambda: self._stop(process))
+
+    def _stop(self, process: Process) -> None:
+        self.note(f"*** {process.name} is told to stop")
+        if process.stop():
+            self._end(process)
+            self._ended_well[process.name] = True
+            self.broker.give_back(process.name)
+            self._start_again(process)
+
+    def _stop_all(self) -> None:
+        for process in list(self.processes):
+            if process.stop():
+                self._end(process)
+                self._ended_well[process.name] = True
+
+    # -- people ------------------------------------------------------------------------------
+
+    def _people(self, number: int, when: float) -> None:
+        """Order an import, until somebody takes the order."""
+        self.scheduler.pause(when)
+        import_id = f"import-{number}"
+        shards = _feed(random.Random(f"feed {self.seed} {number}"), number)
+        budget = None
+        if self.rng.random() < self.plan.budget:
+            budget = self._budgets[import_id] = Usd(PRICE.micro * 3 // 2)
+        imported = _plan(cast("Store", self.store), import_id, shards, self.clock(), budget)
+        self._planned.append(imported)
+        self._insist(lambda services: hand_over(imported, services))
+
+    def _order(self, number: int, word: str) -> None:
+        self.scheduler.spawn(f"{word} {number}", lambda: self._tell(number, word))
+
+    def _tell(self, number: int, word: str) -> None:
+        act = getattr(producers.control, word)
+
+        def tell(services: Services) -> None:
+            with contextlib.suppress(producers.control.ControlRefused, UnknownImport):
+                act(services, f"import-{number}")
+
+        self.note(f"*** {word} import-{number}")
+        self._insist(tell)
+
+    def _insist(self, act: Callable[[Services], None]) -> None:
+        services = Services(
+            store=cast("Store", StoreClient(self, None)),
+            store_id=STORE_ID,
+            state=cast("Any", StateClient(self, None)),
+            queue=cast("Any", QueueClient(self, None)),
+        )
+        while True:
+            try:
+                act(services)
+            except _AWAY:
+                self.scheduler.pause(4.0)
+            else:
+                return
+
+    def _resume_all(self) -> None:
+        for imported in self._planned:
+            if self.plan.left_paused:
+                continue
+            control = self._control(imported.import_id)
+            if control.intent == "pause":
+                self.scheduler.spawn("resume", functools.partial(self._resume, imported.import_id))
+
+    def _resume(self, import_id: str) -> None:
+        def act(services: Services) -> None:
+            with contextlib.suppress(producers.control.ControlRefused):
+                producers.control.resume(services, import_id, budget=Usd(10_000_000))
+
+        self._insist(act)
+
+    # -- the verdict -------------------------------------------------------------------------
+
+    def _control(self, import_id: str) -> Control:
+        return Control.from_json(self.store.content(keys.control(import_id)))
+
+    def _is_over(self) -> bool:
+        return all(self._has_ended(imported.import_id) for imported in self._planned)
+
+    def _has_ended(self, import_id: str) -> bool:
+        if keys.manifest(import_id) in self.store._objects:
+            return import_id not in self.redis.running()
+        control = self._control(import_id)
+        if control.intent != "pause":
+            return False
+        if self.plan.left_paused:
+            return True
+        if control.reason == "budget":  # paused again meanwhile: somebody allows more
+            self.scheduler.spawn("resume", functools.partial(self._resume, import_id))
+        return False
+
+    def _judge_liveness(self) -> None:
+        for imported in self._planned:
+            if not self._has_ended(imported.import_id):
+                self.auditor.breaks(f"never_ends.{self._kind()}", self._stuck(imported.import_id))
+
+    def _kind(self) -> str:
+        if self.plan.poison:
+            return "poison"
+        return "redis_lost_twice" if self.auditor.redis_lost > 1 else "anyhow"
+
+    def _stuck(self, import_id: str) -> str:
+        progress = self.redis.progress(import_id)
+        return f"{import_id}: {self._control(import_id).intent}, {progress}"
+
+    def _judge_rest(self) -> None:
+        self._flush_digest()
+        for render_id in self.redis.leases():
+            kind = "spooled" if self.redis.is_spooled(render_id) else self._kind()
+            self.auditor.breaks(f"lease_not_back.{kind}", render_id)
+        for import_id in self.redis.feeders():
+            self.auditor.breaks(f"feeder_not_back.{self._kind()}", import_id)
+        self.auditor.closes(graceful=self._ended_well)
+
+    def _flush_digest(self) -> None:
+        for key in self.store.keys:
+            self._digest.update(key.encode() + self.store.content(key))
+
+
+def simulate(seed: int, *, trace: bool = False) -> Verdict:
+    """Play one seed."""
+    world = World(seed, trace=trace)
+    with _patched(world):
+        return world.run()
+
+
+@functools.cache
+def _schema_of(name: str) -> bytes:
+    return schema_of(name)
+
+
+def _build_gallery(_imported: object, manifest: Any, lines: Iterator[Any]) -> Iterator[GalleryFile]:
+    """A page without its drawing, which takes longer than all the rest of a run."""
+    shown = [line.slot for line in lines]
+    said = f"{manifest.published_at} {shown}".encode()
+    yield GalleryFile(name="data-000.js", content=said, media_type="text/javascript")
+    yield GalleryFile(name="index.html", content=said, media_type="text/html")
+
+
+@contextlib.contextmanager
+def _patched(world: World) -> Iterator[None]:
+    """The core's own clocks and random names on the world's, its log into the trace."""
+    names = SimpleNamespace(uuid4=lambda: uuid.UUID(int=next(world.ids)))
+    time = SimpleNamespace(monotonic=lambda: world.scheduler.now)
+    clock = SimpleNamespace(now=lambda _zone: world.clock())
+    changes: list[tuple[Any, str, Any]] = [
+        (worker.generate, "time", time),
+        (worker.leases, "uuid", names),
+        (worker.feeder, "uuid", names),
+        (worker.jobs, "uuid", names),
+        (worker.spool, "uuid", names),
+        (catalog.epoch, "uuid", names),
+        (producers.control, "datetime", clock),
+        (producers.control, "whoami", lambda: "somebody"),
+        (worker.publish, "schema_of", _schema_of),
+        (worker.publish, "build_gallery", _build_gallery),
+    ]
+    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    logs = structlog.get_config()
+    structlog.configure(
+        processors=[functools.partial(_logged, world)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
+    for module, name, value in changes:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+        structlog.configure(**logs)
+
+
+def _logged(world: World, _logger: object, _method: str, event: dict[str, Any]) -> str:
+    told = " ".join(
+        f"{name}={event[name]}" for name in ("event", "reason", "error") if name in event
+    )
+    if event.pop("exc_info", False):
+        told += f" {sys.exc_info()[1]!r}"
+    world.note(f"  log: {told}")
+    raise structlog.DropEvent
+
+
+def _feed(rng: random.Random, number: int) -> list[list[Wanted]]:
+    """Two to four products in one to three shards; the second import wants some of the first's."""
+    products = rng.randint(2, 4) if number == 0 else rng.randint(1, 3)
+    shards: list[list[Wanted]] = [[]]
+    for at_ in range(products):
+        name = f"p{at_}" if number == 0 or rng.random() < 0.7 else f"q{at_}"
+        scenes = ["kitchen", "beach"][: rng.choice((1, 1, 2))]
+        photos = [f"https://shop.example/{name}.jpg"]
+        if rng.random() < 0.2:
+            photos.append(f"https://shop.example/{name}-2.jpg")
+        # Two products may ask for the very same picture.
+        prompts = {scenes[0]: "the same"} if rng.random() < 0.1 else {}
+        files = ("web",) if number == 0 else rng.choice((("web",), ("web", "merchant")))
+        if shards[-1] and rng.random() < 0.5:
+            shards.append([])
+        shards[-1].append(wanted(name, *scenes, photos=photos, prompts=prompts, renditions=files))
+    return shards
+
+
+def _said(facts: object) -> str:
+    if facts is None:
+        return ""
+    if isinstance(facts, tuple):
+        return " " + ", ".join(_short(fact) for fact in facts)
+    return " " + _short(facts)
+
+
+def _short(fact: object) -> str:
+    if isinstance(fact, claims.Claim):
+        fact = fact.model_dump(mode="json")
+    if isinstance(fact, dict):
+        return " ".join(
+            f"{name}={fact[name]}"
+            for name in ("import_id", "part", "product", "slot", "attempt", "doubtful", "refeed")
+            if name in fact
+        )
+    if isinstance(fact, ResultLine):
+        return f"{fact.slot} {fact.status} {fact.reason} {fact.cost_usd}"
+    return str(fact)[:60]
