@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from catalog.imports import Control, DryRun, Import, PlannedProduct
+from catalog.parked import ParkedMessage
 from catalog.product import RejectedRow
 from catalog.renders import LedgerLine, Refusal, RenderRecord, SourceEntry
 from catalog.results import CatalogPointer, ImportStatus, Manifest, ResultLine
@@ -24,6 +25,7 @@ SHAPES: dict[str, type[Wire]] = {
     "control": Control,
     "rejected": RejectedRow,
     "refused": Refusal,
+    "parked": ParkedMessage,
     "ledger": LedgerLine,
     "source": SourceEntry,
     "catalog": CatalogPointer,

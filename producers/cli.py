@@ -19,7 +19,6 @@ _LATER = {
     "rerender": "buy a product's picture anew, with a note",
     "approve": "accept renders in review",
     "reject": "refuse renders in review",
-    "parked": "show and replay messages that could not be read",
     "quota": "show what was learnt of the model's limits",
     "watch": "import every feed that appears in a bucket or folder",
     "export": "write files ready for a shop",
@@ -67,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_import(verbs)
     _add_reports(verbs)
     _add_controls(verbs)
+    _add_parked(verbs)
     _add_facts(verbs)
     _add_processes(verbs)
     for name, what in _LATER.items():
@@ -194,6 +194,30 @@ def _add_controls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     recover.add_argument("id", metavar="ID")
 
 
+def _add_parked(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "parked",
+        "show and replay messages that could not be read",
+        _run_parked,
+        "  skuscene parked list --task skuscene.generate\n"
+        "  skuscene parked show NAME\n"
+        "  skuscene parked replay --all               after an upgrade",
+    )
+    actions = parser.add_subparsers(dest="what", required=True, metavar="list|show|replay")
+    listed = actions.add_parser("list", help="a line for each: name, task, when, size, why")
+    listed.add_argument("--task", metavar="T", help="only messages of this task")
+    _json(listed)
+    shown = actions.add_parser("show", help="print one whole, as JSON")
+    shown.add_argument("name", metavar="NAME")
+    replayed = actions.add_parser(
+        "replay", help="enqueue again what this version can read; the rest stays parked"
+    )
+    replayed.add_argument("names", nargs="*", metavar="NAME")
+    replayed.add_argument("--all", action="store_true", help="every parked message")
+    replayed.add_argument("--task", metavar="T", help="with --all: only messages of this task")
+
+
 def _add_facts(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     models = _verb(verbs, "models", "list image models, their prices and their dates", _run_models)
     _json(models)
@@ -276,6 +300,13 @@ def _run_recover(options: argparse.Namespace) -> int:
     from producers.commands.imports import run_recover
 
     return run_recover(options)
+
+
+def _run_parked(options: argparse.Namespace) -> int:
+    from producers.commands import parked
+
+    runs = {"list": parked.run_list, "show": parked.run_show, "replay": parked.run_replay}
+    return runs[options.what](options)
 
 
 def _run_models(options: argparse.Namespace) -> int:

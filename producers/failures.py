@@ -12,6 +12,7 @@ from producers.exits import Exit
 from producers.feeds.errors import FeedError
 from producers.images import ImagesError
 from producers.importing import ImportRefused, NoConsent
+from producers.parked import UnknownParked
 from producers.reporting import UnknownImport
 from producers.scene_book import SceneBookError
 from producers.services import ServiceAway
@@ -31,6 +32,7 @@ _USAGE = (
     ImportRefused,
     NoConsent,
     UnknownImport,
+    UnknownParked,
     UsageError,
 )
 
