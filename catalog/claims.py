@@ -6,7 +6,7 @@ stand here, not in the worker, so that moving a file never orphans queued messag
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -62,15 +62,11 @@ class ProductClaim(ShardClaim):
 
 
 class RenderClaim(ProductClaim):
-    """One render: ``slot`` is the slot's index in the shard.
-
-    ``doubtful`` counts calls of this claim that left and were never answered.
-    """
+    """One render: ``slot`` is the slot's index in the shard."""
 
     slot: int = Field(ge=0)
     render_id: RenderId
     references: tuple[ReferenceUsed, ...]
-    doubtful: Annotated[int, Field(ge=0)] = 0
 
     @property
     def name(self) -> str:

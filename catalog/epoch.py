@@ -1,14 +1,17 @@
-"""Was Redis emptied, and what follows from it?
+"""Was Redis emptied or restarted, and what follows from it?
 
-Redis carries an epoch. Whoever finds it missing sets a new one; where an unfinished import stands
-in the store, calls of the lost Redis may still be open, and nothing is bought before they must
-have ended.
+Redis carries an epoch, with the run of Redis that it began in. Whoever finds none, or one of an
+earlier run, begins a new one. Calls of before may still be open: where Redis knows nothing, none
+is bought until they must have ended; where it read a file, until the living have said what they
+hold. What it had forgotten is rebuilt from the store before anything is bought.
 """
 
 from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Protocol
+
+from catalog.state import Epoch
 
 if TYPE_CHECKING:
     from catalog.store.port import Store
@@ -17,18 +20,24 @@ if TYPE_CHECKING:
 class EpochState(Protocol):
     """What is needed of :class:`catalog.state.State`."""
 
-    def has_epoch(self) -> bool: ...
+    def epoch(self) -> Epoch: ...
     def now(self) -> float: ...
     def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None: ...
 
 
-def ensure_epoch(state: EpochState, store: Store, *, model_deadline_s: float) -> None:
-    """Give Redis an epoch if it has none; costs one listing of ``imports/`` then, else nothing."""
-    if state.has_epoch():
+def ensure_epoch(
+    state: EpochState, store: Store, *, model_deadline_s: float, lease_s: float
+) -> None:
+    """Begin an epoch if Redis needs one; costs one listing of ``imports/`` then, else nothing."""
+    standing = state.epoch()
+    if standing is Epoch.CURRENT:
         return
-    now = state.now()
-    buy_not_before = now + model_deadline_s if unpublished(store) else now
-    state.begin_epoch(uuid.uuid4().hex, buy_not_before=buy_not_before)
+    wait_s = 0.0
+    if standing is Epoch.OLD:
+        wait_s = lease_s / 2  # whoever lives renews his lease within a third of it
+    elif unpublished(store):
+        wait_s = model_deadline_s
+    state.begin_epoch(uuid.uuid4().hex, buy_not_before=state.now() + wait_s)
 
 
 def unpublished(store: Store) -> tuple[str, ...]:

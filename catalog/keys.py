@@ -168,6 +168,16 @@ def ledger(day: str, worker: str, seq: int) -> str:
     return f"ledger/{day}/{slug(worker)}/{seq:06}.jsonl"
 
 
+def ledger_day(day: str) -> str:
+    """Where one day's segments are."""
+    return f"ledger/{day}/"
+
+
+def ledger_call(day: str, worker: str, call: str) -> str:
+    """The line of one call, in a segment of its own: whoever writes it, it is there once."""
+    return f"ledger/{day}/{slug(worker)}/call-{call}.jsonl"
+
+
 def schema(name: str) -> str:
     """A JSON Schema at the store's root."""
     return f"{name}.schema.json"

@@ -67,7 +67,8 @@ class Purchase(Wire):
     """One bought picture.
 
     Carried by the take object itself, so that nothing else is needed to rebuild record, ledger and
-    status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``.
+    status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``, and
+    ``call`` the call to the model, as the ledger does.
     """
 
     take: int = Field(ge=1)
@@ -82,6 +83,7 @@ class Purchase(Wire):
     sent_at: AwareDatetime
     answered_at: AwareDatetime
     attempts: int = 1
+    call: str = ""
 
     @property
     def cost_usd(self) -> Usd:
@@ -175,7 +177,11 @@ class Refusal(Wire):
 
 
 class LedgerLine(Wire):
-    """One call to a model: enough to hold against the provider's bill."""
+    """One call to a model: enough to hold against the provider's bill.
+
+    ``at`` is when it was sent. ``attempt`` is false where the call was not the render's fault, as
+    with a rate limit or a key that is refused.
+    """
 
     schema_: Annotated[Literal["skuscene.ledger/1"], Field(alias="schema")] = "skuscene.ledger/1"
     at: AwareDatetime
@@ -196,6 +202,8 @@ class LedgerLine(Wire):
     cost_usd: Usd
     run_s: float
     worker: str
+    call: str = ""
+    attempt: bool = True
 
 
 class SourceVersion(Wire):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -49,6 +50,16 @@ local at = tonumber(ARGV[1]) + 1
 if string.sub(status, at, at) ~= '.' then
   return {0, tonumber(redis.call('HGET', KEYS[1], 'left'))}
 end
+local known = redis.call('HMGET', KEYS[5], 'o:' .. ARGV[5], 'm:' .. ARGV[5], 'w:' .. ARGV[5])
+local paid = tonumber(known[2] or '0')
+if ARGV[6] == '1' and (known[1] or paid > tonumber(known[3] or '0')) then
+  return {0, tonumber(redis.call('HGET', KEYS[1], 'left'))}
+end
+local cost = tonumber(ARGV[3])
+if cost > paid then
+  redis.call('HINCRBY', KEYS[4], 'spent_micro', cost - paid)
+  redis.call('HSET', KEYS[5], 'm:' .. ARGV[5], cost)
+end
 redis.call('HSET', KEYS[1], 'status',
   string.sub(status, 1, at - 1) .. ARGV[2] .. string.sub(status, at + 1))
 redis.call('HINCRBY', KEYS[1], 'n:' .. ARGV[2], 1)
@@ -62,6 +73,12 @@ _COMMIT = """
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
+local slots = #(redis.call('HGET', KEYS[4], 'status') or '')
+for slot = 0, slots - 1 do
+  local at = ':' .. ARGV[1] .. ':' .. slot
+  redis.call('HDEL', KEYS[6],
+    'a' .. at, 'd' .. at, 'k' .. at, 'm' .. at, 'w' .. at, 'r' .. at, 'o' .. at)
+end
 redis.call('DEL', KEYS[4], KEYS[5])
 for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
@@ -72,6 +89,72 @@ local due = redis.call('TIME')[1] + tonumber(ARGV[1])
 for i = 2, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
 end
+return 1
+"""
+
+_BEGIN_WORK = """
+local due = redis.call('TIME')[1] + tonumber(ARGV[1])
+local now = tonumber(redis.call('TIME')[1])
+local deaths = 0
+for i = 3, #ARGV do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if score then
+    if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 and tonumber(score) <= now then
+      redis.call('HINCRBY', KEYS[3], 'k:' .. ARGV[i], 1)
+    end
+    redis.call('ZADD', KEYS[1], due, ARGV[i])
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2])
+    deaths = math.max(deaths, tonumber(redis.call('HGET', KEYS[3], 'k:' .. ARGV[i]) or '0'))
+  end
+end
+return deaths
+"""
+
+_END_WORK = """
+for i = 2, #ARGV do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+end
+return 1
+"""
+
+_BURY_WORK = """
+local now = tonumber(redis.call('TIME')[1])
+local died = {}
+for i = 1, #ARGV do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 and (not score or tonumber(score) <= now) then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    if score then
+      redis.call('HINCRBY', KEYS[3], 'k:' .. ARGV[i], 1)
+      died[#died + 1] = ARGV[i]
+    end
+  end
+end
+return died
+"""
+
+_BEGIN_EPOCH = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local epoch = redis.call('GET', KEYS[1])
+if epoch and string.sub(epoch, 1, #run) == run then return 0 end
+if tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[2], ARGV[2])
+end
+redis.call('DEL', KEYS[3])
+redis.call('SET', KEYS[1], run .. ':' .. ARGV[1])
+return 1
+"""
+
+_RECOVERY = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local epoch = redis.call('GET', KEYS[1])
+if not epoch or string.sub(epoch, 1, #run) ~= run then return 'needed' end
+return redis.call('GET', KEYS[2]) or 'needed'
+"""
+
+_ADVANCE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 
@@ -117,6 +200,26 @@ SPOOLED_ON = "spooled on "
 """How a lease begins whose paid answer waits on the disk of the host that it goes on to name."""
 
 
+class Epoch(StrEnum):
+    """What Redis says of itself; it carries a new run id after every start."""
+
+    NONE = "none"
+    """It is new, or was emptied."""
+    OLD = "old"
+    """It was restarted: the file that it read may lack seconds, or days."""
+    CURRENT = "current"
+
+
+class Recovery(StrEnum):
+    """How far an epoch's recovery has come."""
+
+    NEEDED = "needed"
+    BEGUN = "begun"
+    REBUILT = "rebuilt"
+    """What the store knows, Redis knows: renders may be worked, and none is bought yet."""
+    DONE = "done"
+
+
 class StateUnavailable(Exception):
     """Redis can't be reached, or refuses us."""
 
@@ -153,48 +256,72 @@ class State:
 
     # -- the epoch ---------------------------------------------------------------------------
 
-    def has_epoch(self) -> bool:
-        """Whether Redis carries an epoch: it does not when it is new or was emptied."""
-        with _translated():
-            return bool(self._redis.exists(f"{self._prefix}:epoch"))
+    def epoch(self) -> Epoch:
+        """Whether Redis carries an epoch, and whether it was restarted since that began."""
+        with translated():
+            carried = self._redis.get(f"{self._prefix}:epoch")
+            run = str(self._redis.info("server")["run_id"])
+        if carried is None:
+            return Epoch.NONE
+        return Epoch.CURRENT if str(carried).startswith(run) else Epoch.OLD
 
     def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:
-        """Set the epoch unless somebody else was faster.
+        """Begin an epoch unless somebody else was faster; its recovery is then to be done.
 
         ``buy_not_before`` (Redis's clock, seconds since 1970) stands before the epoch does: a call
         that was open when the old state was lost may still be running until then.
         """
-        with _translated():
-            self._redis.set(f"{self._prefix}:buy_not_before", f"{buy_not_before:.3f}", nx=True)
-            self._redis.set(f"{self._prefix}:epoch", epoch, nx=True)
+        with translated():
+            self._run(
+                _BEGIN_EPOCH,
+                [
+                    f"{self._prefix}:epoch",
+                    f"{self._prefix}:buy_not_before",
+                    f"{self._prefix}:recovered",
+                ],
+                [epoch, f"{buy_not_before:.3f}"],
+            )
 
-    def claim_recovery(self, *, ttl_s: float = 300.0) -> bool:
-        """Whether this epoch's recovery from the store is still to be done, and now is ours.
+    def recovery(self) -> Recovery:
+        """How far this epoch's recovery from the store has come."""
+        with translated():
+            names = [f"{self._prefix}:epoch", self._recovered]
+            return Recovery(str(self._run(_RECOVERY, names, [])).partition(":")[0])
 
-        Ours for ``ttl_s``: if we die over it, somebody else does it. ``finish_recovery`` ends it.
+    def claim_recovery(self, token: str, *, ttl_s: float = 60.0) -> bool:
+        """Whether this epoch's recovery is still to be begun, and now is ours.
+
+        Ours for ``ttl_s``: if we die over it, somebody else does it. ``end_rebuilding`` ends it.
         """
-        with _translated():
-            key = f"{self._prefix}:recovered"
-            return bool(self._redis.set(key, "begun", nx=True, px=int(ttl_s * 1000)))
+        with translated():
+            begun = f"{Recovery.BEGUN}:{token}"
+            return bool(self._redis.set(self._recovered, begun, nx=True, px=int(ttl_s * 1000)))
 
-    def finish_recovery(self) -> None:
-        """Remember that this epoch's recovery is done.
+    def end_rebuilding(self, token: str) -> None:
+        """Remember that Redis knows again what the store does.
 
-        Only while the claim stands: where Redis was emptied meanwhile, what was recovered is lost
+        Only while the claim stands: where Redis was emptied meanwhile, what was rebuilt is lost
         again, and the new epoch's recovery is still to be done.
         """
-        with _translated():
-            self._redis.set(f"{self._prefix}:recovered", "done", xx=True)
+        with translated():
+            names = [self._recovered]
+            self._run(_ADVANCE, names, [f"{Recovery.BEGUN}:{token}", Recovery.REBUILT.value])
+
+    def finish_recovery(self) -> None:
+        """Remember that nothing of before is open any more, and all of it is known."""
+        with translated():
+            names = [self._recovered]
+            self._run(_ADVANCE, names, [Recovery.REBUILT.value, Recovery.DONE.value])
 
     def buy_not_before(self) -> float:
         """Seconds until buying is allowed again; 0 if it is."""
-        with _translated():
+        with translated():
             at = float(self._redis.get(f"{self._prefix}:buy_not_before") or 0)
             return max(0.0, at - self.now())
 
     def now(self) -> float:
         """Redis's clock, in seconds since 1970."""
-        with _translated():
+        with translated():
             seconds, micros = self._redis.time()
         return float(seconds) + float(micros) / 1e6
 
@@ -202,7 +329,7 @@ class State:
 
     def register(self, import_id: str, *, shards: int, renders: int) -> None:
         """Make an import known; again changes nothing."""
-        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.sadd(f"{self._prefix}:imports", import_id)
             pipe.hsetnx(self._import(import_id), "shards", shards)
             pipe.hsetnx(self._import(import_id), "renders", renders)
@@ -210,12 +337,12 @@ class State:
 
     def is_registered(self, import_id: str) -> bool:
         """Whether Redis knows the import."""
-        with _translated():
+        with translated():
             return bool(self._redis.hexists(self._import(import_id), "shards"))
 
     def running(self) -> tuple[str, ...]:
         """Every registered import that is not yet published."""
-        with _translated():
+        with translated():
             return tuple(sorted(self._redis.smembers(f"{self._prefix}:imports")))
 
     def forget(self, import_id: str) -> None:
@@ -223,17 +350,18 @@ class State:
         parts = self.open_parts(import_id)
         shards = [self._shard(import_id, part) for part in parts]
         outcomes = [self._outcomes(import_id, part) for part in parts]
-        with _translated(), self._redis.pipeline(transaction=True) as pipe:
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.srem(f"{self._prefix}:imports", import_id)
             pipe.delete(self._import(import_id), self._open(import_id))
             pipe.delete(self._committed(import_id), self._due(import_id))
+            pipe.delete(self._tries(import_id), self._work(import_id))
             if parts:
                 pipe.delete(*shards, *outcomes)
             pipe.execute()
 
     def progress(self, import_id: str) -> Progress | None:
         """Counts of committed and open shards together; ``None`` if Redis knows nothing."""
-        with _translated():
+        with translated():
             fields = self._redis.hgetall(self._import(import_id))
             if "shards" not in fields:
                 return None
@@ -254,30 +382,30 @@ class State:
 
     def intent(self, import_id: str) -> str | None:
         """The cached intent of ``control.json``: run, pause or cancel; ``None`` if not cached."""
-        with _translated():
+        with translated():
             found = self._redis.hget(self._import(import_id), "intent")
         return None if found is None else str(found)
 
     def cache_intent(self, import_id: str, intent: str) -> None:
         """Remember what ``control.json`` says; only of an import that is registered."""
-        with _translated():
+        with translated():
             if self._redis.hexists(self._import(import_id), "shards"):
                 self._redis.hset(self._import(import_id), "intent", intent)
 
     def add_spent(self, import_id: str, micro_usd: int) -> None:
         """Book money that a call of this import cost, settled or not."""
-        with _translated():
+        with translated():
             self._redis.hincrby(self._import(import_id), "spent_micro", micro_usd)
 
     def spent(self, import_id: str) -> int:
         """Micro-dollars that this import's calls cost so far, doubtful ones included."""
-        with _translated():
+        with translated():
             found = self._redis.hmget(self._import(import_id), ["spent_micro", "doubtful_micro"])
         return sum(int(amount or 0) for amount in found)
 
     def add_doubtful(self, import_id: str, micro_usd: int) -> None:
         """Book a call that was never answered."""
-        with _translated():
+        with translated():
             self._redis.hincrby(self._import(import_id), "doubtful_micro", micro_usd)
 
     # -- the feeder --------------------------------------------------------------------------
@@ -286,13 +414,13 @@ class State:
     def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
         """Be the import's one feeder, if nobody else is; yields whether we are."""
         key = self._import(import_id)
-        with _translated():
+        with translated():
             ours = bool(self._run(_TAKE_FEEDER, [key], [token, int(ttl_s * 1000)]))
         try:
             yield ours
         finally:
             if ours:
-                with _translated():
+                with translated():
                     self._run(_DROP_FEEDER, [key], [token])
 
     def open_shard(
@@ -302,7 +430,7 @@ class State:
 
         Each slot is expected to be taken up within ``within_s``; see :meth:`overdue`.
         """
-        with _translated():
+        with translated():
             done = self._run(
                 _OPEN_SHARD,
                 [
@@ -318,12 +446,12 @@ class State:
 
     def open_parts(self, import_id: str) -> tuple[int, ...]:
         """Shards that have state."""
-        with _translated():
+        with translated():
             return tuple(sorted(int(part) for part in self._redis.smembers(self._open(import_id))))
 
     def open_slots(self, import_id: str, part: int) -> tuple[int, ...]:
         """Slots of a shard that are not settled."""
-        with _translated():
+        with translated():
             status = self._redis.hget(self._shard(import_id, part), "status") or ""
         return tuple(at for at, letter in enumerate(status) if letter == OPEN)
 
@@ -331,19 +459,27 @@ class State:
 
     def is_open(self, import_id: str, part: int, slot: int) -> bool:
         """Whether a slot still waits for its outcome."""
-        with _translated():
+        with translated():
             status = self._redis.hget(self._shard(import_id, part), "status") or ""
         return slot < len(status) and status[slot] == OPEN
 
-    def settle(self, line: ResultLine, *, part: int, slot: int) -> Settled:
-        """Write a slot's outcome; the first one stands."""
-        with _translated():
+    def settle(
+        self, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
+    ) -> Settled:
+        """Write a slot's outcome; the first one stands.
+
+        With ``unless_bought`` it is not written while a call for it is open, or after one was
+        paid. What the line cost beyond what was known to be spent counts as spent.
+        """
+        with translated():
             changed, left = self._run(
                 _SETTLE,
                 [
                     self._shard(line.import_id, part),
                     self._outcomes(line.import_id, part),
                     self._due(line.import_id),
+                    self._import(line.import_id),
+                    self._tries(line.import_id),
                 ],
                 [
                     slot,
@@ -351,6 +487,7 @@ class State:
                     line.cost_usd.micro,
                     line.model_dump_json(),
                     f"{part}:{slot}",
+                    int(unless_bought),
                 ],
             )
         return Settled(changed=int(changed) == 1, left=int(left))
@@ -358,32 +495,61 @@ class State:
     def expect(self, import_id: str, part: int, slots: Collection[int], *, within_s: float) -> None:
         """Say that open slots are taken care of for so long: waiting, worked on, or put off."""
         if slots:
-            with _translated():
+            with translated():
                 self._run(
                     _EXPECT,
                     [self._due(import_id)],
                     [math.ceil(within_s), *(f"{part}:{slot}" for slot in slots)],
                 )
 
+    def begin_work(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> int:
+        """Say who works on open slots; returns how many processes died at work on one of them.
+
+        Where the last one to say so fell silent, and did not end, that was a death.
+        """
+        with translated():
+            names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
+            members = [f"{part}:{slot}" for slot in slots]
+            return int(self._run(_BEGIN_WORK, names, [math.ceil(within_s), worker, *members]))
+
+    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
+        """Say that the work on some slots has ended, however."""
+        with translated():
+            members = [f"{part}:{slot}" for slot in slots]
+            self._run(_END_WORK, [self._work(import_id)], [worker, *members])
+
+    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        """Open slots whose worker fell silent at work on them, told once; each is a death."""
+        with translated():
+            members = list(self._redis.hkeys(self._work(import_id)))
+            if not members:
+                return ()
+            names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
+            found = self._run(_BURY_WORK, names, members)
+        pairs = (str(member).split(":") for member in found)
+        return tuple((int(part), int(slot)) for part, slot in pairs)
+
     def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
         """Open slots, as part and slot, that nobody has taken care of in time; oldest first.
 
         They wait in a queue longer than expected, or their message or its worker was lost.
         """
-        with _translated():
+        with translated():
             found = self._run(_OVERDUE, [self._due(import_id)], [])
         pairs = (str(member).split(":") for member in found)
         return tuple((int(part), int(slot)) for part, slot in pairs)
 
     def left(self, import_id: str, part: int) -> int:
         """Open renders of a shard; -1 if it has no state."""
-        with _translated():
+        with translated():
             left = self._redis.hget(self._shard(import_id, part), "left")
         return -1 if left is None else int(left)
 
     def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]:
         """Every outcome of a shard, by slot index."""
-        with _translated():
+        with translated():
             found = self._redis.hgetall(self._outcomes(import_id, part))
         return {int(at): ResultLine.from_json(line) for at, line in found.items()}
 
@@ -393,7 +559,7 @@ class State:
         tally: list[str | int] = ["micro", committed.cost_usd.micro]
         for status, letter in LETTERS.items():
             tally += [f"n:{letter}", getattr(counts, status.value)]
-        with _translated():
+        with translated():
             done = self._run(
                 _COMMIT,
                 [
@@ -402,6 +568,7 @@ class State:
                     self._committed(import_id),
                     self._shard(import_id, committed.part),
                     self._outcomes(import_id, committed.part),
+                    self._tries(import_id),
                 ],
                 [committed.part, committed.model_dump_json(), *tally],
             )
@@ -409,7 +576,7 @@ class State:
 
     def committed(self, import_id: str) -> dict[int, ManifestPart]:
         """Committed shards."""
-        with _translated():
+        with translated():
             found = self._redis.hgetall(self._committed(import_id))
         return {int(part): ManifestPart.from_json(line) for part, line in found.items()}
 
@@ -417,18 +584,18 @@ class State:
 
     def acquire_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
         """Become the render's one buyer, if there is none."""
-        with _translated():
+        with translated():
             key = self._lease(render_id)
             return bool(self._redis.set(key, token, nx=True, px=int(ttl_s * 1000)))
 
     def renew_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
         """Stay the buyer; ``False`` says that we are not any more."""
-        with _translated():
+        with translated():
             return bool(self._run(_RENEW, [self._lease(render_id)], [token, int(ttl_s * 1000)]))
 
     def release_lease(self, render_id: str, token: str) -> None:
         """Stop being the buyer."""
-        with _translated():
+        with translated():
             self._run(_RELEASE, [self._lease(render_id)], [token])
 
     def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None:
@@ -436,14 +603,14 @@ class State:
 
         A buyer who loses it so finds out when he renews; what he gets becomes a later take.
         """
-        with _translated():
+        with translated():
             self._redis.set(
                 self._lease(render_id), f"{SPOOLED_ON}{host}", px=max(1, int(ttl_s * 1000))
             )
 
     def drop_spooled(self, render_id: str) -> None:
         """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
-        with _translated():
+        with translated():
             self._run(_DROP_SPOOLED, [self._lease(render_id)], [SPOOLED_ON])
 
     # -- names -------------------------------------------------------------------------------
@@ -465,6 +632,16 @@ class State:
 
     def _due(self, import_id: str) -> str:
         return f"{self._prefix}:due:{import_id}"
+
+    def _tries(self, import_id: str) -> str:
+        return f"{self._prefix}:tries:{import_id}"
+
+    def _work(self, import_id: str) -> str:
+        return f"{self._prefix}:work:{import_id}"
+
+    @property
+    def _recovered(self) -> str:
+        return f"{self._prefix}:recovered"
 
     def _lease(self, render_id: str) -> str:
         return f"{self._prefix}:lease:{render_id}"
@@ -492,12 +669,13 @@ def check(client: redis.Redis) -> None:
     Raises:
         StateUnavailable: it can't be reached, or refuses us.
     """
-    with _translated():
+    with translated():
         client.ping()
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Say of every fault of Redis that state is unavailable."""
     try:
         yield
     except redis.RedisError as exc:

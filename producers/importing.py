@@ -181,7 +181,12 @@ def start_import(
         NoConsent: ``consent`` said no to the plan's price; nothing was enqueued.
         StoreError, StateUnavailable, QueueUnavailable: a service went away meanwhile.
     """
-    ensure_epoch(services.state, services.store, model_deadline_s=settings.model_deadline_s)
+    ensure_epoch(
+        services.state,
+        services.store,
+        model_deadline_s=settings.model_deadline_s,
+        lease_s=settings.lease_s,
+    )
     imported = _read(services.store, prepared.import_id)
     if imported is None:
         imported = _write(prepared, settings, services, consent, progress)

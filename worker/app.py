@@ -20,15 +20,17 @@ import structlog
 from celery import signals
 
 from catalog import keys, queue
-from catalog.epoch import ensure_epoch
 from catalog.models import load_models
+from catalog.open_calls import OpenCalls
 from catalog.queue import Queue
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
 from catalog.state import State, open_redis
 from catalog.store.opening import identify
 from worker import tasks
+from worker.alone import work_alone
 from worker.calls import Calls
-from worker.feeder import reconcile, recover_all
+from worker.consumer import parking_consumer
+from worker.feeder import reconcile, recover
 from worker.fetch.fetcher import Fetcher, FetchLimits
 from worker.holds import HoldKeeper
 from worker.imaging.adapter import PillowImaging
@@ -54,14 +56,24 @@ def make_celery(settings: Settings | None = None) -> Celery:
     Raises:
         SettingsError: a setting is missing or can't be right.
     """
+    process = make_process(settings)
+    tasks.register(process.app, process.desk)
+    # A store of its own: the process that receives messages need not have a desk.
+    process.app.conf.worker_consumer = parking_consumer(lambda: worker_store(process.settings))
+    _connect_signals(process)
+    return process.app
+
+
+def make_process(settings: Settings | None = None) -> Process:
+    """The clients of this process; opens no connection.
+
+    Raises:
+        SettingsError: a setting is missing or can't be right.
+    """
     settings = settings or read_settings()
     redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
     need(settings.store, "SKUSCENE_STORE", STORE_WAYS)
-    app = queue.connect(settings, redis_url)
-    process = Process(settings, app)
-    tasks.register(app, process.desk)
-    _connect_signals(process)
-    return app
+    return Process(settings, queue.connect(settings, redis_url))
 
 
 class Process:
@@ -69,8 +81,7 @@ class Process:
 
     def __init__(self, settings: Settings, app: Celery) -> None:
         self.settings = settings
-        self._app = app
-        self._state: State
+        self.app = app
         self._spool: Spool
         self._start_empty()
         # A pool that replaces a dead child forks it from a parent whose desk may be made: neither
@@ -90,13 +101,9 @@ class Process:
                 self._made = self._make()
             return self._made
 
-    def recover(self) -> None:
-        """Notice that Redis is new or was emptied, and rebuild from the store what it knew."""
-        desk = self.desk()
-        ensure_epoch(self._state, desk.store, model_deadline_s=self.settings.model_deadline_s)
-        if self._state.claim_recovery():
-            log.info("epoch_begun", recovered=recover_all(desk))
-            self._state.finish_recovery()
+    def recover(self) -> float:
+        """See :func:`worker.feeder.recover`."""
+        return recover(self.desk())
 
     def look_after_imports(self) -> None:
         """Start the thread that reconciles running imports; for control workers."""
@@ -117,9 +124,13 @@ class Process:
         settings = self.settings
         store = worker_store(settings)
         store_id = identify(store)
-        state = self._state = State(open_redis(str(settings.redis_url)), store_id)
+        client = open_redis(str(settings.redis_url))
+        state = State(client, store_id)
+        calls = OpenCalls(client, store_id, lease_s=settings.lease_s)
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        leases = LeaseKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
+        leases = LeaseKeeper(
+            state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
+        )
         ledger = StoreLedger(store, worker=worker, flush_s=settings.ledger_flush_s)
         spool = self._spool = Spool(
             settings.spool_folder / keys.slug(store_id),
@@ -131,15 +142,19 @@ class Process:
             max_age_s=settings.spool_max_age_s,
         )
         model = LazyModel(settings)
-        holds = HoldKeeper(state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s)
+        holds = HoldKeeper(
+            state, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
+        )
         self._closing += [leases, holds, spool, ledger, model]
         return Desk(
             store=store,
             store_id=store_id,
             state=state,
-            queue=Queue(self._app),
+            queue=Queue(self.app),
+            calls=calls,
             leases=leases,
             holds=holds,
+            alone=work_alone,
             ledger=ledger,
             spool=spool,
             fetch=_fetcher(settings).fetch,
@@ -157,12 +172,13 @@ class Process:
 
     def _reconcile(self) -> None:
         while True:
+            every_s = wait_s = self.settings.reconcile_every_s
             try:
-                self.recover()
+                wait_s = min(self.recover() or every_s, every_s)
                 reconcile(self.desk())
             except Exception as exc:  # noqa: BLE001  an outage must not end the watch
                 log.warning("reconcile_failed", error=str(exc))
-            if self._stopped.wait(self.settings.reconcile_every_s):
+            if self._stopped.wait(wait_s):
                 return
 
 

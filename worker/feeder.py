@@ -14,13 +14,15 @@ import structlog
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ProductClaim, ShardClaim
-from catalog.epoch import unpublished
+from catalog.epoch import ensure_epoch, unpublished
 from catalog.queue import QueueUnavailable
 from catalog.results import Status
-from catalog.state import StateUnavailable
+from catalog.state import Recovery, StateUnavailable
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.commit import read_part
+from worker.concluding import conclude_all
+from worker.rebuilding import rebuild_money
 from worker.settling import line_of, settle
 
 if TYPE_CHECKING:
@@ -64,10 +66,18 @@ def _recover(desk: Desk, imported: Import) -> None:
         return
     renders = sum(part.renders for part in imported.parts)
     desk.state.register(imported.import_id, shards=len(imported.parts), renders=renders)
+    _adopt_parts(desk, imported)
+
+
+def _adopt_parts(desk: Desk, imported: Import) -> None:
+    """Take parts that are in the store for committed, whatever Redis says."""
+    known = desk.state.committed(imported.import_id)
     for part in imported.parts:
+        if part.part in known:
+            continue
         committed = read_part(desk.store, imported.import_id, part.part)
-        if committed is not None and desk.state.commit(imported.import_id, committed):
-            desk.state.add_spent(imported.import_id, committed.cost_usd.micro)
+        if committed is not None:
+            desk.state.commit(imported.import_id, committed)
 
 
 def _open_shards(desk: Desk, imported: Import, token: str) -> None:
@@ -128,11 +138,13 @@ def _cancel(desk: Desk, imported: Import, token: str) -> None:
             for slot in product.slots:
                 if slot.index in still:
                     line = line_of(imported.import_id, product, slot, Status.CANCELLED)
+                    # What is being bought, or was, ends by itself, and as what it is.
                     settle(
                         desk,
                         line.changed(reason="import.cancelled"),
                         part=part.part,
                         slot=slot.index,
+                        unless_bought=True,
                     )
 
 
@@ -156,11 +168,13 @@ def _nudge(desk: Desk, imported: Import) -> None:
 def reconcile(desk: Desk) -> None:
     """Look after every running import: feed, commit and publish what stands still.
 
-    A render is overdue when nobody has taken care of it for ``lease_s``. As many of the overdue
-    as no waiting message can stand for have lost their message or their worker, and are fed
-    again, oldest first. Feeding one again that is held after all costs nothing: it finds the
-    record, the master or the lease.
+    A render is overdue when nobody has taken care of it for ``lease_s``. Those whose worker fell
+    silent at work are fed again at once. Of the others, as many as no waiting message can stand
+    for have lost their message, and are fed again, oldest first. Feeding one again that is held
+    after all costs nothing: it finds the record, the master or the lease.
     """
+    desk.calls.beat()
+    conclude_all(desk)
     waiting = _waiting(desk)
     for import_id in desk.state.running():
         _look_after(desk, import_id, refeed=False)
@@ -173,29 +187,68 @@ def _waiting(desk: Desk) -> dict[str, int]:
 
 
 def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
-    overdue = desk.state.overdue(import_id)
-    if not overdue or plans.intent(desk, import_id) != "run":
+    if plans.intent(desk, import_id) == "pause":
+        return
+    died = desk.state.bury_work(import_id)
+    overdue = tuple(slot for slot in desk.state.overdue(import_id) if slot not in set(died))
+    if not overdue and not died:
         return
     imported = plans.read_import(desk.store, import_id)
     products = sum(part.products for part in imported.parts)
     # A message of prepare stands for all renders of a product.
     per_product = math.ceil(imported.counts.renders / max(1, products))
     standing = waiting["prepare"] * per_product + waiting["generate"] + waiting["finish"]
-    lost = overdue[: max(0, len(overdue) - standing)]
+    lost = (*died, *overdue[: max(0, len(overdue) - standing)])
     if lost:
-        log.warning("fed_again", import_id=import_id, renders=len(lost))
+        log.warning("fed_again", import_id=import_id, renders=len(lost), died=len(died))
     for part in sorted({part for part, _ in lost}):
         slots = {slot for of, slot in lost if of == part}
         desk.state.expect(import_id, part, slots, within_s=desk.limits.lease_s)
         _enqueue_products(desk, imported, part, only=slots)
 
 
+def recover(desk: Desk) -> float:
+    """Begin an epoch where Redis needs one, and rebuild from the store what it should know.
+
+    Done when nothing of before can be open any more, and ledgers that wait have been flushed:
+    returns in how many seconds it should be called again for that, 0 if it need not be.
+    """
+    ensure_epoch(
+        desk.state,
+        desk.store,
+        model_deadline_s=desk.limits.model_deadline_s,
+        lease_s=desk.limits.lease_s,
+    )
+    recovery = desk.state.recovery()
+    if recovery is Recovery.NEEDED:
+        token = uuid.uuid4().hex
+        if desk.state.claim_recovery(token):
+            log.info("rebuilds", imports=recover_all(desk))
+            desk.state.end_rebuilding(token)
+            recovery = Recovery.REBUILT
+    if recovery is not Recovery.REBUILT:
+        return 0.0
+    wait_s = desk.state.buy_not_before()
+    if wait_s == 0:
+        rebuild_money(desk, unpublished(desk.store))
+        desk.state.finish_recovery()
+    return wait_s
+
+
 def recover_all(desk: Desk) -> int:
     """Make every unpublished import of the store known again; returns how many.
 
-    For a Redis that was emptied: reads one listing of ``imports/``.
+    For a Redis that was emptied, or has read an older file: reads one listing of ``imports/``, and
+    the ledger since the oldest of them began.
     """
-    return sum(_look_after(desk, import_id, refeed=True) for import_id in unpublished(desk.store))
+    found = unpublished(desk.store)
+    rebuild_money(desk, found)
+    for import_id in desk.state.running():
+        if import_id in found:
+            _adopt_parts(desk, plans.read_import(desk.store, import_id))
+        elif desk.store.has(keys.manifest(import_id)):
+            desk.state.forget(import_id)  # published after the file was written that Redis read
+    return sum(_look_after(desk, import_id, refeed=False) for import_id in found)
 
 
 def _look_after(desk: Desk, import_id: str, *, refeed: bool) -> bool:

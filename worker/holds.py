@@ -26,8 +26,9 @@ log = structlog.get_logger(__name__)
 class HoldKeeper:
     """Speaks for all the tasks of one process; made after the fork."""
 
-    def __init__(self, state: State, *, ttl_s: float, renew_s: float) -> None:
+    def __init__(self, state: State, *, worker: str, ttl_s: float, renew_s: float) -> None:
         self._state = state
+        self._worker = worker
         self._ttl_s = ttl_s
         self._renew_s = renew_s
         self._held: dict[int, tuple[str, int, frozenset[int]]] = {}
@@ -37,19 +38,25 @@ class HoldKeeper:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[None]:
-        """Say that these slots are worked on, now and until the block ends."""
-        self._state.expect(import_id, part, slots, within_s=self._ttl_s)
+    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[int]:
+        """Say that these slots are worked on, now and until the block ends.
+
+        Yields how many processes have died at work on one of them.
+        """
+        deaths = self._state.begin_work(import_id, part, slots, self._worker, within_s=self._ttl_s)
         with self._guard:
             self._next += 1
             number = self._next
             self._held[number] = (import_id, part, frozenset(slots))
             self._start()
         try:
-            yield
+            yield deaths
         finally:
             with self._guard:
                 del self._held[number]
+            # What can't be said now is taken for a death later; only three of them matter.
+            with contextlib.suppress(StateUnavailable):
+                self._state.end_work(import_id, part, slots, self._worker)
 
     def close(self) -> None:
         """Fall silent."""

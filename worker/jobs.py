@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import traceback
-import uuid
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from pydantic import ValidationError
 
-from catalog import keys
-from catalog.claims import Claim, ProductClaim, RenderClaim
+from catalog.claims import GENERATE, Claim, ProductClaim, RenderClaim
 from catalog.queue import QueueUnavailable
 from catalog.results import Status
-from catalog.state import StateUnavailable
+from catalog.state import Recovery, StateUnavailable
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.errors import (
@@ -32,6 +30,7 @@ from worker.errors import (
     Snooze,
     TryLater,
 )
+from worker.parking import park
 from worker.settling import line_of, paid_for, settle
 
 if TYPE_CHECKING:
@@ -42,8 +41,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 C = TypeVar("C", bound=Claim)
 
-JSON = "application/json"
 _MOST_DOUBLINGS = 60
+DEATHS_BEFORE_ALONE = 3
+"""So many processes may die at work on a render; after that it endangers no other one."""
 
 
 class Outage(Exception):
@@ -64,8 +64,12 @@ def run(
     """
     try:
         claim = _parsed(task, payload, shape, desk)
-        if claim is not None:
-            _worked_or_parked(task, claim, work, desk)
+        if claim is None:
+            return
+        if desk.state.recovery() in {Recovery.NEEDED, Recovery.BEGUN}:
+            msg = "Redis was emptied or restarted: a control worker is rebuilding what it knew"
+            raise Outage(msg)
+        _worked_or_parked(task, claim, work, desk)
     except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses) as exc:
         log.warning("service_away", task=task, error=str(exc))
         raise Outage(str(exc)) from exc
@@ -84,19 +88,7 @@ def _parsed(task: str, payload: object, shape: type[C], desk: Desk) -> C | None:
 
 
 def _park(desk: Desk, task: str, payload: object, why: str) -> None:
-    parked = {
-        "schema": "skuscene.parked/1",
-        "task": task,
-        "payload": payload,
-        "why": why[:2_000],
-        "at": desk.clock().isoformat(),
-        "worker": desk.worker,
-    }
-    name = uuid.uuid4().hex
-    desk.store.create(
-        keys.parked(task, name), json.dumps(parked, default=str).encode(), media_type=JSON
-    )
-    log.error("message_parked", task=task, why=why)
+    park(desk.store, task=task, payload=payload, why=why, at=desk.clock(), worker=desk.worker)
 
 
 def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
@@ -105,7 +97,7 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
     ):
         try:
             _worked(task, claim, work, desk)
-        except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+        except (Outage, StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
             raise
         except Exception as exc:  # its end could not be written either: the plan has no such place
             log.exception("claim_broke")
@@ -114,8 +106,11 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
 
 def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
     try:
-        with _held(claim, desk):
-            work(desk, claim)
+        with _held(claim, desk) as deaths:
+            if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:
+                _alone(task, claim, desk)
+            else:
+                work(desk, claim)
     except Snooze as exc:
         put_off(desk, task, claim, countdown_s=exc.retry_after_s)
     except (TryLater, NoPicture, OutcomeUnknown) as exc:
@@ -127,11 +122,20 @@ def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) ->
         _end(claim, Status.BLOCKED, exc.reason, f"{exc.finish_reason}: {exc.message}", desk)
     except Refused as exc:
         _end(claim, Status.FAILED, exc.reason, exc.message, desk)
-    except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+    except (Outage, StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
         raise
     except Exception as exc:
         log.exception("render_broke")
         _end(claim, Status.FAILED, "internal", _trace(exc), desk)
+
+
+def _alone(task: str, claim: Claim, desk: Desk) -> None:
+    """Let nobody else suffer from what has killed so many; only a death while alone ends it."""
+    log.warning("works_alone", task=task)
+    if desk.alone is None or desk.alone(task, claim):
+        return
+    msg = f"{task} ended its process every time, at last while nothing else ran in it"
+    _end(claim, Status.FAILED, "worker_lost", msg, desk)
 
 
 def _trace(exc: Exception) -> str:
@@ -140,24 +144,27 @@ def _trace(exc: Exception) -> str:
 
 
 def _again_or_end(task: str, claim: C, exc: RenderError, desk: Desk) -> None:
-    doubtful = isinstance(exc, OutcomeUnknown)
-    if isinstance(claim, RenderClaim) and doubtful:
-        if claim.doubtful + 1 >= desk.limits.max_doubtful:
-            _end(claim, Status.FAILED, exc.reason, exc.message, desk)
-            return
-        claim = claim.changed(doubtful=claim.doubtful + 1)
     attempt = getattr(claim, "attempt", None)
     if attempt is None:
         # A control claim: the reconciler asks for it again. Sent from here as well, each of its
         # rounds would add one more message that never ends.
         log.warning("left_to_reconciler", reason=exc.reason, message=exc.message)
         return
-    if not doubtful and attempt >= desk.limits.max_attempts:
+    if _is_last(task, claim, attempt, desk):
         _end(claim, Status.FAILED, exc.reason, exc.message, desk)
         return
     delay_s = backoff_s(attempt, getattr(exc, "retry_after_s", None), desk.limits, desk.chance())
     log.warning("will_try_again", reason=exc.reason, attempt=attempt, countdown_s=delay_s)
     put_off(desk, task, claim.changed(attempt=attempt + 1), countdown_s=delay_s)
+
+
+def _is_last(task: str, claim: Claim, attempt: int, desk: Desk) -> bool:
+    """Calls to a model are counted where no message can lose count; other tries cost nothing."""
+    if task != GENERATE or not isinstance(claim, RenderClaim):
+        return attempt >= desk.limits.max_attempts
+    tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
+    limits = desk.limits
+    return tries.attempts >= limits.max_attempts or tries.doubtful > limits.max_doubtful
 
 
 def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
@@ -169,9 +176,9 @@ def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
     desk.queue.enqueue(task, claim, countdown_s=countdown_s)
 
 
-def _held(claim: Claim, desk: Desk) -> AbstractContextManager[None]:
+def _held(claim: Claim, desk: Desk) -> AbstractContextManager[int]:
     part, slots = _slots(claim, desk)
-    return desk.holds.held(claim.import_id, part, slots) if slots else nullcontext()
+    return desk.holds.held(claim.import_id, part, slots) if slots else nullcontext(0)
 
 
 def _slots(claim: Claim, desk: Desk) -> tuple[int, frozenset[int]]:

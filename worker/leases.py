@@ -16,7 +16,7 @@ import structlog
 from catalog.state import State, StateUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +24,16 @@ log = structlog.get_logger(__name__)
 class LeaseKeeper:
     """Holds leases and keeps them alive. One per process, made after the fork."""
 
-    def __init__(self, state: State, *, ttl_s: float, renew_s: float) -> None:
+    def __init__(
+        self,
+        state: State,
+        *,
+        ttl_s: float,
+        renew_s: float,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._state = state
+        self._beat = beat
         self._ttl_s = ttl_s
         self._renew_s = renew_s
         self._held: dict[str, str] = {}
@@ -34,17 +42,17 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def held(self, render_id: str) -> Iterator[bool]:
-        """Be the render's buyer while the block runs; yields whether we are."""
+    def held(self, render_id: str) -> Iterator[str | None]:
+        """Be the render's buyer while the block runs; yields the lease's token if we are."""
         token = uuid.uuid4().hex
         if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):
-            yield False
+            yield None
             return
         with self._guard:
             self._held[render_id] = token
             self._start()
         try:
-            yield True
+            yield token
         finally:
             self._drop(render_id, token)
             # A lease that can't be given back ends by itself.
@@ -69,6 +77,9 @@ class LeaseKeeper:
         while not self._stopped.wait(self._renew_s):
             with self._guard:
                 held = dict(self._held)
+            # First: a pause in which leases may have lapsed must be seen before they are renewed.
+            with contextlib.suppress(StateUnavailable):
+                self._beat()
             for render_id, token in held.items():
                 self._renew_one(render_id, token)
 

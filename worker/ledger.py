@@ -1,7 +1,8 @@
 """Where is every call to a model booked?
 
-In segments of JSON Lines under ``ledger/<UTC day>/<worker>/``, each created once. Lines wait in
-memory until the segment is old or long enough; a call that left no take is written at once.
+In segments of JSON Lines under ``ledger/<UTC day>/<worker>/``, each created once. A picture's line
+waits in memory until the segment is old or long enough: its take carries the purchase, so a line
+that dies with its process is not lost. Any other call has a segment of its own, at once.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog import keys
-from catalog.store.port import StoreError
+from catalog.renders import LedgerLine
+from catalog.store.port import StoreError, StoreRefuses
 
 if TYPE_CHECKING:
-    from catalog.renders import LedgerLine
     from catalog.store.port import Store
 
 log = structlog.get_logger(__name__)
 
+NDJSON = "application/x-ndjson"
 _LINES = 500
 
 
@@ -31,31 +33,58 @@ class StoreLedger:
         self._worker = worker
         self._flush_s = flush_s
         self._waiting: list[LedgerLine] = []
+        self._owed: dict[str, LedgerLine] = {}
         self._seq = 0
         self._attempted = 0
         self._guard = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def book(self, line: LedgerLine, *, at_once: bool) -> None:
-        """Book a call; with ``at_once`` the line is in the store when this returns.
+    def put(self, line: LedgerLine) -> LedgerLine:
+        """Book a call now, in a segment of its own; returns the line that is in the store.
 
         Raises:
-            StoreError: the line could not be written at once; it stays in line.
+            StoreError: the line could not be written; it is tried again in time.
         """
+        try:
+            stored = self._put(line)
+        except StoreError:
+            with self._guard:
+                self._owed[line.call] = line
+                self._start()
+            raise
+        with self._guard:
+            self._owed.pop(line.call, None)
+        return stored
+
+    def _put(self, line: LedgerLine) -> LedgerLine:
+        key = keys.ledger_call(line.at.strftime("%Y-%m-%d"), line.worker, line.call)
+        if self._store.create(key, line.to_json() + b"\n", media_type=NDJSON).won:
+            return line
+        found = self._store.read(key)
+        if found is None:
+            msg = f"{self._store.url} has {key} and does not give it back"
+            raise StoreRefuses(msg)
+        return LedgerLine.from_json(found.content)
+
+    def book(self, line: LedgerLine) -> None:
+        """Book a call whose take says as much; its line waits for others."""
         with self._guard:
             self._waiting.append(line)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._tick, name="ledger", daemon=True)
-                self._thread.start()
-            if at_once or len(self._waiting) >= _LINES:
-                self._write()
+            self._start()
+            if len(self._waiting) >= _LINES:
+                self._flush()
 
     def close(self) -> None:
         """Write what waits; for the end of the process."""
         self._stopped.set()
         with self._guard:
             self._flush()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._tick, name="ledger", daemon=True)
+            self._thread.start()
 
     def _tick(self) -> None:
         while not self._stopped.wait(self._flush_s):
@@ -64,9 +93,13 @@ class StoreLedger:
 
     def _flush(self) -> None:
         try:
+            for call, line in list(self._owed.items()):
+                self._put(line)
+                del self._owed[call]
             self._write()
         except StoreError as exc:
-            log.warning("ledger_waits", lines=len(self._waiting), error=str(exc))
+            waiting = len(self._waiting) + len(self._owed)
+            log.warning("ledger_waits", lines=waiting, error=str(exc))
 
     def _write(self) -> None:
         while self._waiting:
@@ -76,7 +109,7 @@ class StoreLedger:
             lines = self._waiting[: self._attempted]
             body = b"".join(line.to_json() + b"\n" for line in lines)
             key = keys.ledger(lines[0].at.strftime("%Y-%m-%d"), self._worker, self._seq)
-            created = self._store.create(key, body, media_type="application/x-ndjson")
+            created = self._store.create(key, body, media_type=NDJSON)
             self._seq += 1
             if created.won:  # else another process of this name wrote that one: take the next
                 del self._waiting[: self._attempted]

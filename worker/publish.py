@@ -22,8 +22,10 @@ from catalog.results import (
 from catalog.schemas import STORE_SCHEMAS, schema_of
 from catalog.store.port import Conflict, sha256_hex
 from worker import plans
+from worker.concluding import conclude_import
 from worker.errors import TryLater
 from worker.gallery.sheet import build_gallery
+from worker.rebuilding import doubtful_usd
 from worker.version import MADE_BY
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def publish(desk: Desk, claim: ImportClaim) -> None:
     committed = desk.state.committed(claim.import_id)
     if len(committed) < len(imported.parts):
         return
+    conclude_import(desk, claim.import_id)
     parts = [committed[part.part] for part in imported.parts]
     if not desk.store.has(keys.manifest_revision(claim.import_id, 1)):
         _write_schemas(desk.store)
@@ -70,7 +73,6 @@ def publish(desk: Desk, claim: ImportClaim) -> None:
 
 
 def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Manifest:
-    progress = desk.state.progress(imported.import_id)
     cancelled = plans.intent(desk, imported.import_id) == "cancel"
     return Manifest(
         import_id=imported.import_id,
@@ -86,7 +88,7 @@ def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Ma
         cost_usd=Costs(
             estimated=imported.estimate_usd.standard,
             spent=Usd(sum(part.cost_usd.micro for part in parts)),
-            doubtful=Usd(progress.doubtful_micro_usd if progress else 0),
+            doubtful=_doubtful(desk, imported),
         ),
         parts=tuple(parts),
         rejected=imported.rejected,
@@ -95,6 +97,13 @@ def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Ma
         published_at=desk.clock(),
         made_by=MADE_BY,
     )
+
+
+def _doubtful(desk: Desk, imported: Import) -> Usd:
+    if desk.calls.was_rebuilt(imported.import_id):
+        return doubtful_usd(desk, imported)  # Redis may have been away when one was booked
+    progress = desk.state.progress(imported.import_id)
+    return Usd(progress.doubtful_micro_usd if progress else 0)
 
 
 def _sum(parts: Sequence[ManifestPart]) -> RenderCounts:

@@ -24,9 +24,18 @@ if TYPE_CHECKING:
     from worker.ports import Desk
 
 
-def settle(desk: Desk, line: ResultLine, *, part: int, slot: int) -> None:
-    """Write a slot's outcome; asks for the shard's commit after its last one."""
-    settled = desk.state.settle(line, part=part, slot=slot)
+def settle(
+    desk: Desk, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
+) -> None:
+    """Write a slot's outcome; asks for the shard's commit after its last one.
+
+    What was paid for answers without a picture is added to the line's cost. ``unless_bought``: see
+    :meth:`catalog.state.State.settle`.
+    """
+    wasted = desk.calls.tries(line.import_id, part, slot).wasted_micro
+    if wasted:
+        line = line.changed(cost_usd=Usd(line.cost_usd.micro + wasted))
+    settled = desk.state.settle(line, part=part, slot=slot, unless_bought=unless_bought)
     # Also when somebody else settled it: their message to commit may be the one that was lost.
     if settled.left == 0:
         claim = ShardClaim(store=desk.store_id, import_id=line.import_id, part=part)
@@ -71,7 +80,8 @@ def delivered(
     status = Status.SUCCEEDED if ours else Status.REUSED
     if record.verdict == "review":
         status = Status.REVIEW
-    bought = Usd(sum(take.purchase.micro_usd for take in record.takes) if ours else 0)
+    takes = (take.purchase for take in record.takes)
+    bought = Usd(sum(take.micro_usd for take in takes if take.claim == claim.name))
     wanted = {"master", *desk.imaging.file_names(slot.renditions)}
     return line_of(claim.import_id, product, slot, status).changed(
         reason="check.failed" if status is Status.REVIEW else None,

@@ -344,9 +344,9 @@ class Spool:
         except Exception as exc:  # noqa: BLE001  one that can't be put must not stop the others
             log.warning("spooled_picture_refused", file=str(held.path), error=str(exc))
             return False
-        self._remove(held)
         if not held.released:
             self._book(held.answer.line)
+        self._remove(held)
         log.info("spooled_picture_put", render_id=answer.render_id, tries=held.tries)
         return True
 
@@ -404,8 +404,8 @@ class Spool:
 
     def _book(self, line: LedgerLine) -> None:
         try:
-            self._ledger.book(line, at_once=False)
-        except StoreError as exc:  # the ledger keeps the line and tries again
+            self._ledger.put(line)
+        except StoreError as exc:  # it can be rebuilt from the take
             log.warning("call_not_in_ledger_yet", render_id=line.render_id, error=str(exc))
 
     @contextlib.contextmanager

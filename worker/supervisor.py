@@ -76,7 +76,7 @@ class Supervisor:
         stage.process = subprocess.Popen(  # noqa: S603
             _command(stage, self._log_level),
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
 
     def _look(self, stage: Stage) -> None:
@@ -128,10 +128,10 @@ def _command(stage: Stage, log_level: str) -> list[str]:
     ]
 
 
-def _die_with_parent() -> None:
-    """Let the kernel end a stage when its supervisor is killed (Linux; elsewhere a no-op)."""
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Let the kernel end this process when its parent is killed (Linux; elsewhere a no-op)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,8 @@ message back. Names and queues stand in :mod:`catalog.claims`, decisions in :mod
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from celery.exceptions import Reject
 
@@ -20,30 +21,30 @@ from worker.commit import commit
 from worker.feeder import feed
 from worker.finish import finish
 from worker.generate import generate
+from worker.ports import Desk
 from worker.prepare import prepare
 from worker.publish import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from celery import Celery
-
-    from worker.ports import Desk
 
 _OUTAGE_WAIT_S = 3.0
 
 
+WORK: Final[Mapping[str, tuple[type[Claim], Callable[[Desk, Any], None]]]] = {
+    claims.PREPARE: (ProductClaim, prepare),
+    claims.GENERATE: (RenderClaim, generate),
+    claims.FINISH: (RenderClaim, finish),
+    claims.FEED: (ImportClaim, feed),
+    claims.COMMIT: (ShardClaim, commit),
+    claims.PUBLISH: (ImportClaim, publish),
+}
+"""What each task's message looks like, and which function of the core works it."""
+
+
 def register(app: Celery, desk: Callable[[], Desk]) -> None:
-    """Register every task of :mod:`catalog.queue` with the app."""
-    doors: tuple[tuple[str, type[Claim], Callable[[Desk, Any], None]], ...] = (
-        (claims.PREPARE, ProductClaim, prepare),
-        (claims.GENERATE, RenderClaim, generate),
-        (claims.FINISH, RenderClaim, finish),
-        (claims.FEED, ImportClaim, feed),
-        (claims.COMMIT, ShardClaim, commit),
-        (claims.PUBLISH, ImportClaim, publish),
-    )
-    for name, shape, work in doors:
+    """Register every task with the app."""
+    for name, (shape, work) in WORK.items():
         _door(app, desk, name, shape, work)
 
 

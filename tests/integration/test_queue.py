@@ -56,7 +56,6 @@ RENDER = RenderClaim(
     render_id="0123456789abcdef" * 2,
     references=tuple(photo(number) for number in range(1, 4)),
     attempt=2,
-    doubtful=1,
 )
 CLAIMS: dict[str, Claim] = {
     claims.PREPARE: ProductClaim(store=STORE, import_id=ID, part=3, product=7),

@@ -18,7 +18,7 @@ import redis
 from catalog.epoch import ensure_epoch, unpublished
 from catalog.money import Usd
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
-from catalog.state import LETTERS, State, StateUnavailable, check, open_redis
+from catalog.state import LETTERS, Epoch, Recovery, State, StateUnavailable, check, open_redis
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port
@@ -464,14 +464,14 @@ def test_leases_of_two_renders_are_two(state: AnyState) -> None:
 
 
 def test_an_epoch_begins_once(state: AnyState) -> None:
-    assert not state.has_epoch()
+    assert state.epoch() is Epoch.NONE
     assert state.buy_not_before() == 0
 
     now = state.now()
     at_once(lambda at: state.begin_epoch(f"e-{at}", buy_not_before=now + 100))
     state.begin_epoch("late", buy_not_before=now + 1_000_000)
 
-    assert state.has_epoch()
+    assert state.epoch() is Epoch.CURRENT
     assert state.buy_not_before() == pytest.approx(100, abs=10)
 
 
@@ -482,42 +482,48 @@ def test_buying_is_allowed_when_the_time_has_come(state: AnyState) -> None:
 
 
 def test_one_process_recovers_after_redis_was_emptied(state: AnyState) -> None:
-    claimed = at_once(lambda _: state.claim_recovery())
+    state.begin_epoch("e", buy_not_before=0)
+    assert state.recovery() is Recovery.NEEDED
+    claimed = at_once(lambda at: state.claim_recovery(str(at)))
 
     assert claimed.count(True) == 1
+    assert state.recovery() is Recovery.BEGUN
+    state.end_rebuilding(str(claimed.index(True)))
+    assert state.recovery() is Recovery.REBUILT
     state.finish_recovery()
-    assert not state.claim_recovery()
+    assert state.recovery() is Recovery.DONE
+    assert not state.claim_recovery("late")
 
 
 def test_a_recovery_whose_process_dies_is_done_by_another(state: AnyState) -> None:
-    assert state.claim_recovery(ttl_s=0.1)
+    assert state.claim_recovery("a", ttl_s=0.1)
 
-    wait_for(lambda: state.claim_recovery(ttl_s=60), 5, "the dead one's claim to end")
+    wait_for(lambda: state.claim_recovery("b", ttl_s=60), 5, "the dead one's claim to end")
 
-    assert not state.claim_recovery()
+    assert not state.claim_recovery("a")
 
 
 def test_a_finished_recovery_is_not_repeated_ever(state: AnyState) -> None:
-    state.claim_recovery(ttl_s=0.1)
-    state.finish_recovery()
+    state.claim_recovery("a", ttl_s=0.1)
+    state.end_rebuilding("a")
 
     began = state.now()
     wait_for(lambda: state.now() > began + 0.2, 5, "the claim's span to pass")
-    assert not state.claim_recovery()
+    assert not state.claim_recovery("a")
 
 
 def test_a_recovery_that_outlived_its_redis_does_not_count_for_the_new_one(
     state: AnyState, redis_url: str
 ) -> None:
-    assert state.claim_recovery()
+    assert state.claim_recovery("a")
     if isinstance(state, MemoryState):
         state.clear()
     else:
         open_redis(redis_url).flushall()
 
-    state.finish_recovery()
+    state.end_rebuilding("a")
 
-    assert state.claim_recovery()
+    assert state.claim_recovery("b")
 
 
 def test_a_new_redis_without_unfinished_imports_buys_at_once(state: AnyState) -> None:
@@ -525,18 +531,18 @@ def test_a_new_redis_without_unfinished_imports_buys_at_once(state: AnyState) ->
         {"imports/a/import.json": b"{}", "imports/a/manifest.json": b"{}", "imports/b/plan/x": b""}
     )
 
-    ensure_epoch(state, store, model_deadline_s=300)
+    ensure_epoch(state, store, model_deadline_s=300, lease_s=30)
 
-    assert state.has_epoch()
+    assert state.epoch() is Epoch.CURRENT
     assert state.buy_not_before() == 0
 
 
 def test_an_emptied_redis_waits_for_calls_that_may_be_open(state: AnyState) -> None:
     store = MemoryStore({"imports/a/import.json": b"{}"})
 
-    ensure_epoch(state, store, model_deadline_s=300)
+    ensure_epoch(state, store, model_deadline_s=300, lease_s=30)
     asked = len(store.calls)
-    ensure_epoch(state, store, model_deadline_s=9_999)
+    ensure_epoch(state, store, model_deadline_s=9_999, lease_s=30)
 
     assert state.buy_not_before() == pytest.approx(300, abs=10)
     assert unpublished(store) == ("a",)
@@ -554,8 +560,8 @@ def test_two_stores_on_one_redis_do_not_meet(redis_url: str) -> None:
 
     assert other.running() == ()
     assert other.acquire_lease(RENDER, "t", ttl_s=60)
-    assert not other.has_epoch()
-    assert other.claim_recovery()
+    assert other.epoch() is Epoch.NONE
+    assert other.claim_recovery("a")
 
 
 def test_every_key_of_ours_carries_our_prefix(redis_url: str) -> None:
@@ -565,7 +571,7 @@ def test_every_key_of_ours_carries_our_prefix(redis_url: str) -> None:
     state.settle(line(), part=0, slot=0)
     state.acquire_lease(RENDER, "t", ttl_s=60)
     state.begin_epoch("e", buy_not_before=0)
-    state.claim_recovery()
+    state.claim_recovery("a")
 
     found = client.keys("*")
 
@@ -609,7 +615,8 @@ def test_only_commands_of_redis_6_2_are_used(
 def use_everything(state: State) -> None:
     state.begin_epoch("e", buy_not_before=0)
     state.buy_not_before()
-    state.claim_recovery()
+    state.claim_recovery("a")
+    state.end_rebuilding("a")
     state.finish_recovery()
     opened(state)
     state.settle(line(), part=0, slot=0)
@@ -636,10 +643,10 @@ def test_every_status_has_a_letter_of_its_own() -> None:
 
 
 CALLS: dict[str, Callable[[State], object]] = {
-    "has_epoch": State.has_epoch,
+    "epoch": State.epoch,
     "now": State.now,
     "buy_not_before": State.buy_not_before,
-    "claim_recovery": State.claim_recovery,
+    "claim_recovery": lambda state: state.claim_recovery("a"),
     "running": State.running,
     "progress": lambda state: state.progress(ID),
     "register": lambda state: state.register(ID, shards=1, renders=1),
@@ -709,7 +716,8 @@ def test_the_double_has_all_that_the_stages_ask_for() -> None:
 
     assert isinstance(double, MemoryState)
     with leases.held(RENDER) as ours, leases.held(RENDER) as theirs:
-        assert (ours, theirs) == (True, False)
+        assert ours
+        assert theirs is None
 
 
 def test_the_double_is_away_when_told_to() -> None:

@@ -66,6 +66,7 @@ class Call:
     put_tried: bool = False
     kept: bool = False
     dropped: bool = False
+    is_attempt: bool = True
 
     @property
     def is_unanswered(self) -> bool:
@@ -108,6 +109,8 @@ class Auditor:
         self._judged: set[int] = set()
         """Takes whose second sale was noticed as it left."""
         self._cancelled: set[str] = set()
+        self.reserved: Counter[str] = Counter()
+        """Calls that were about to leave, by process."""
         self._overdrawn: set[str] = set()
 
     def breaks(self, name: str, what: str) -> None:
@@ -145,7 +148,10 @@ class Auditor:
         known = sum(one.claim == claim and one.end in {"cut", "hung"} for one in before)
         if known > self._max_doubtful:
             self.breaks("too_many_doubtful", f"{claim} was asked for {known} times in vain")
-        vain = sum(one.claim == claim and one.end in {"not_sold", "no_picture"} for one in before)
+        vain = sum(
+            one.claim == claim and one.end in {"not_sold", "no_picture"} and one.is_attempt
+            for one in before
+        )
         if vain >= self._max_attempts:
             self.breaks("too_many_attempts", f"{claim} is asked for after {vain} vain attempts")
         before.append(call)
@@ -165,7 +171,13 @@ class Auditor:
         """The budget holds what is open and what is in doubt, too."""
         found = self._content(keys.control(import_id))
         budget = Control.from_json(found).budget_usd if found else None
-        calls = [one for one in self.calls if one.claim.startswith(f"{import_id}/")]
+        calls = [
+            one
+            for one in self.calls
+            if one.claim.startswith(f"{import_id}/")
+            # Its process and Redis both gone: only the provider knows of it.
+            and not (self.redis_lost and one.end in {"died", "gone"})
+        ]
         if budget is None or sum(map(_may_cost, calls)) * PRICE.micro <= budget.micro:
             return
         booked = [one for one in calls if one.end == "answered"]
@@ -199,7 +211,9 @@ class Auditor:
                 if not (name.startswith("store.create renders/") and "/take-" in name):
                     self.breaks("paid_picture_waits", f"{call.claim} by {call.process}: {name}")
 
-    def job_ends(self, calls: Iterable[Call], now: float, *, store_failed: bool) -> None:
+    def job_ends(
+        self, calls: Iterable[Call], now: float, *, store_failed: bool, acked: bool
+    ) -> None:
         """Judge what a job leaves behind that was not killed."""
         for call in calls:
             if call.end == "answered" and not (call.kept or self._is_spooled(call)):
@@ -208,7 +222,7 @@ class Auditor:
                 tried = store_failed and now - call.answered_at >= 0.4 * self._put_deadline_s
                 where = "in_outage" if tried else "anyhow"
                 self.breaks(f"paid_picture_lost.{where}", f"{call.claim} by {call.process}")
-            if call.end in {"cut", "hung", "no_picture", "refused"}:
+            if acked and call.end in {"cut", "hung", "no_picture", "refused"}:
                 self._check_booked(call, store_failed=store_failed)
 
     def _is_spooled(self, call: Call) -> bool:
@@ -337,11 +351,14 @@ class Auditor:
         where = f"{line.import_id} {line.slot}: {line.status} {line.reason} {line.message}"
         if line.reason == "internal":
             self.breaks("ended_for_no_reason", where)
+        if line.reason == "worker_lost" and not self._plan.poison:
+            self.breaks("ended_by_kills", where)
         if line.status in {Status.SUCCEEDED, Status.REUSED} and not line.images:
             self.breaks("success_without_picture", where)
         if line.reason == "outcome_unknown" and line.render_id is not None:
             self._outcome_unknown(line, where)
-        if line.status is Status.FAILED and line.render_id and self._bought_good(line):
+        failed = line.status is Status.FAILED and line.reason != "worker_lost"
+        if failed and line.render_id and self._bought_good(line):
             self.breaks("failed_though_bought", where)
 
     def _outcome_unknown(self, line: ResultLine, where: str) -> None:
@@ -383,7 +400,9 @@ class Auditor:
         for process, ended_well in graceful.items():
             self._ledger_of(process, ended_well=ended_well)
         for call in self.calls:
-            if call.end == "died" and not self._is_booked_by_next(call):
+            # Its process and Redis both gone: only the provider knows of it.
+            known = not self.redis_lost
+            if call.end == "died" and known and not self._is_booked_by_next(call):
                 self.breaks("death_not_booked", f"{call.claim} by {call.process}")
             if call.end == "answered" and not (call.kept or call.dropped):
                 self.breaks("paid_picture_lost.at_the_end", f"{call.claim} by {call.process}")
@@ -397,7 +416,11 @@ class Auditor:
         import_id = manifest.import_id
         takes = [Purchase.from_metadata(dict(stored.metadata)) for stored in self._takes()]
         bought = [purchase for purchase in takes if purchase.import_id == import_id]
-        paid = sum(purchase.micro_usd for purchase in bought)
+        paid = sum(purchase.micro_usd for purchase in bought) + sum(
+            line.cost_usd.micro
+            for line in self.ledger()
+            if line.outcome in {"no_picture", "blocked"} and line.import_id == import_id
+        )
         if any(purchase.micro_usd != PRICE.micro for purchase in bought):
             self.breaks("price_is_off", import_id)
         if paid != manifest.cost_usd.spent.micro:
@@ -427,12 +450,16 @@ class Auditor:
         )
         made["doubtful"] += sum(call.dropped for call in self.calls if call.process == process)
         made["picture"] -= sum(call.dropped for call in self.calls if call.process == process)
+        # Whoever came by booked what its process could not.
+        ours = [call for call in self.calls if call.process == process]
+        lost = sum(call.end in {"died", "gone"} for call in ours)
+        lost += self.reserved[process] - len(ours)
         for outcome in sorted({*lines, *made} - {""}):
             few = lines[outcome] < made[outcome] and ended_well
-            if lines[outcome] > made[outcome] or few:
-                lost = lines[outcome] < made[outcome]
+            most = made[outcome] + (lost if outcome == "doubtful" else 0)
+            if lines[outcome] > most or few:
                 self.breaks(
-                    f"ledger_is_off.{'too_few' if lost else 'too_many'}",
+                    f"ledger_is_off.{'too_few' if few else 'too_many'}",
                     f"{process}: {lines[outcome]} lines of {outcome}, {made[outcome]} calls",
                 )
 

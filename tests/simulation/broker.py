@@ -119,6 +119,15 @@ class Broker:
         self._waiting.clear()
         self._unacked.clear()
 
+    def saved(self) -> tuple[list[Message], list[Delivery]]:
+        """What a file of now would hold."""
+        return list(self._waiting), list(self._unacked.values())
+
+    def load(self, saved: tuple[list[Message], list[Delivery]]) -> None:
+        """Start again with such a file; what processes keep in memory stays there."""
+        self._waiting = list(saved[0])
+        self._unacked = {delivery.number: delivery for delivery in saved[1]}
+
     def depths(self) -> dict[str, int]:
         """Messages waiting per queue; those that somebody has taken are not among them."""
         found = dict.fromkeys(QUEUES, 0)

@@ -33,6 +33,8 @@ class FaultPlan:
     redis_fails: float = 0.0
     redis_away: tuple[tuple[float, float], ...] = ()
     redis_emptied: tuple[float, ...] = ()
+    redis_goes_back: tuple[tuple[float, float], ...] = ()
+    """When its file is saved, and when it is started again with that."""
 
     store_fails: float = 0.0
     store_away: tuple[tuple[float, float], ...] = ()
@@ -104,6 +106,7 @@ def draw(rng: random.Random) -> FaultPlan:
         redis_fails=sometimes(0.2, 0.005, 0.05),
         redis_away=spans(0.12, 40),
         redis_emptied=moments(0.2, 2),
+        redis_goes_back=spans(0.1, 40),
         store_fails=sometimes(0.25, 0.01, 0.15),
         store_away=spans(0.12, 25),
         slow=sometimes(0.2, 0.02, 0.2),

@@ -7,12 +7,14 @@ ones (``tests/support/memory.py``).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog.claims import Claim
+from catalog.open_calls import Gate
 from catalog.queue import QueueUnavailable
 from catalog.results import ManifestPart
 from catalog.state import SPOOLED_ON, StateUnavailable
@@ -55,6 +57,18 @@ class SimulatedRedis(MemoryState):
 
     def committed(self, import_id: str) -> dict[int, ManifestPart]:
         return super().committed(import_id) or dict(self._loose.get(import_id, {}))
+
+    def saved(self) -> dict[str, Any]:
+        """What a file of now would hold."""
+        ours = {"run", "_clock", "_guard"}
+        return {
+            name: copy.deepcopy(value) for name, value in vars(self).items() if name not in ours
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Start again with such a file."""
+        vars(self).update(copy.deepcopy(saved))
+        self.run += 1
 
     def leases(self) -> list[str]:
         """Renders that are leased now."""
@@ -152,6 +166,8 @@ class StateClient:
             if failed == "before":
                 raise StateUnavailable("simulated: not there")
             done = method(*args, **named)
+            if name == "reserve" and process is not None and done.gate == Gate.GO:
+                world.auditor.reserved[process.name] += 1
             if name == "begin_epoch":
                 world.auditor.epoch_since = min(world.auditor.epoch_since, world.now)
             if name == "cache_intent":
@@ -226,6 +242,7 @@ class ModelClient:
         world.scheduler.pause(self._lasts_s(end, request.deadline_s))
         world.note(f"  {end} {request.prompt}")
         call.end = end.partition(".")[0]
+        call.is_attempt = end != "not_sold.key"
         if end != "answered":
             raise _fault(end)
         call.content = self._picture(request, call)

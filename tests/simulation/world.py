@@ -30,10 +30,10 @@ import structlog
 
 import catalog.epoch
 import producers.control
+import worker.buying
 import worker.feeder
-import worker.generate
-import worker.jobs
 import worker.leases
+import worker.parking
 import worker.publish
 import worker.spool
 from catalog import claims, keys
@@ -63,7 +63,7 @@ from tests.simulation.ports import (
     StoreClient,
     at,
 )
-from tests.support.desk import _WORK, MONDAY, PRICE, STORE_ID, Wanted, _plan, wanted
+from tests.support.desk import MONDAY, PRICE, STORE_ID, Wanted, _plan, wanted
 from tests.support.memory import MemoryStore
 from worker import jobs
 from worker.app import Process as WorkerProcess
@@ -71,14 +71,15 @@ from worker.gallery.sheet import GalleryFile
 from worker.holds import HoldKeeper
 from worker.leases import LeaseKeeper
 from worker.ledger import StoreLedger
-from worker.ports import Desk, Limits
+from worker.ports import Desk, Limits, SilentHolds
 from worker.spool import Spool
+from worker.tasks import WORK
 
 LEASE_S: Final = 9.0
 RENEW_S: Final = 3.0
 VISIBILITY_S: Final = 60.0
 RECONCILE_S: Final = 15.0
-FLUSH_S: Final = 30.0
+FLUSH_S: Final = 4.0
 SPOOL_AGE_S: Final = 86_400.0
 PATIENCE_S: Final = 900.0
 """How long after the last fault an import may still run."""
@@ -126,7 +127,7 @@ class _Leases(LeaseKeeper):
     """The real keeper; its thread is a fiber."""
 
     def __init__(self, state: Any, world: World, process: Process) -> None:
-        super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S)
+        super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S, beat=state.beat)
         self._process = process
         self._running = False
         self._stopped = cast("Any", Flag(world.scheduler))
@@ -141,7 +142,7 @@ class _Holds(HoldKeeper):
     """The real keeper of holds; its thread is a fiber."""
 
     def __init__(self, state: Any, world: World, process: Process) -> None:
-        super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S)
+        super().__init__(state, worker=process.name, ttl_s=LEASE_S, renew_s=RENEW_S)
         self._process = process
         self._running = False
         self._stopped = cast("Any", Flag(world.scheduler))
@@ -210,10 +211,15 @@ class _Reconciler(WorkerProcess):
 
 
 class Process:
-    """A worker process: a desk, some threads that work messages, and its housekeeping."""
+    """A worker process: a desk, some threads that work messages, and its housekeeping.
 
-    def __init__(self, world: World, number: int, life: int) -> None:
-        self.name = f"w{number}-{life}"
+    A ``lone`` one works a single claim for another process, and dies with it.
+    """
+
+    def __init__(self, world: World, number: int, life: int, *, lone: str = "") -> None:
+        self.name = f"w{number}-{life}{lone}"
+        self.is_lone = bool(lone)
+        self.lone: list[Process] = []
         self.world = world
         self.number = number
         self.alive = True
@@ -234,7 +240,9 @@ class Process:
             state=state,
             queue=QueueClient(world, self),
             leases=self.leases,
-            holds=self.holds,
+            calls=state,
+            alone=None if lone else self._work_alone,
+            holds=SilentHolds() if lone else self.holds,
             spool=self.spool,
             ledger=self.ledger,
             fetch=ShopClient(world, self),
@@ -249,6 +257,8 @@ class Process:
             sleep=world.scheduler.pause,
             chance=world.rng.random,
         )
+        if lone:
+            return
         self.reconciler = _Reconciler(world, self)
         for thread in range(world.plan.threads):
             self.spawn(f"thread{thread}", self._work)
@@ -257,6 +267,40 @@ class Process:
     def spawn(self, name: str, run: Callable[[], None]) -> None:
         """Add a thread to this process."""
         self.fibers.append(self.world.scheduler.spawn(f"{self.name}.{name}", run))
+
+    def _work_alone(self, task: str, claim: claims.Claim) -> bool:
+        process = Process(self.world, self.number, 0, lone=f"-{self.name}-{next(self.world.ids)}")
+        self.lone.append(process)
+        outage: list[jobs.Outage] = []
+
+        def work() -> None:
+            shape, stage = WORK[task]
+            payload = claim.model_dump(mode="json")
+            job = self.world.begin(task, payload)
+            try:
+                jobs.run(task, payload, shape, stage, process.desk_)
+            except jobs.Outage as exc:
+                outage.append(exc)
+            self.world.auditor.job_ends(
+                job.calls, self.world.now, store_failed=job.store_failed, acked=not outage
+            )
+            process.closes()
+
+        process.spawn("work", work)
+        at_work = process.fibers[-1]
+        while not at_work.done:
+            self.world.scheduler.pause(0.5)
+        lived, process.alive = process.alive, False
+        if outage:
+            raise outage[0]
+        return lived
+
+    def closes(self) -> None:
+        """Close what writes or renews."""
+        self.leases.close()
+        self.holds.close()
+        self.spool.close()
+        self.ledger.close()
 
     def stop(self) -> bool:
         """SIGTERM: no new work, what is at work ends; says whether it did within the grace."""
@@ -278,10 +322,7 @@ class Process:
 
     def _close(self) -> None:
         self.reconciler._stopped.set()
-        self.leases.close()
-        self.holds.close()
-        self.spool.close()
-        self.ledger.close()
+        self.closes()
 
     def _work(self) -> None:
         broker, scheduler = self.world.broker, self.world.scheduler
@@ -305,18 +346,23 @@ class Process:
 
     def _worked(self, delivery: Delivery) -> None:
         message = delivery.message
-        shape, stage = _WORK[message.task]
+        shape, stage = WORK[message.task]
         job = self.world.begin(message.task, message.payload)
         payload = json.loads(json.dumps(message.payload))
         try:
             jobs.run(message.task, payload, shape, stage, self.desk_)
         except jobs.Outage:
-            self.world.auditor.job_ends(job.calls, self.world.now, store_failed=job.store_failed)
+            self._job_ends(job, acked=False)
             self._retry(delivery)
             return
-        self.world.auditor.job_ends(job.calls, self.world.now, store_failed=job.store_failed)
+        self._job_ends(job, acked=True)
         self.world.effect(self, f"ack {message.task}")
         self.world.broker.ack(delivery)
+
+    def _job_ends(self, job: Job, *, acked: bool) -> None:
+        self.world.auditor.job_ends(
+            job.calls, self.world.now, store_failed=job.store_failed, acked=acked
+        )
 
     def _retry(self, delivery: Delivery) -> None:
         """What Celery's ``retry`` does: send it again with a countdown, then acknowledge it."""
@@ -337,6 +383,7 @@ class World:
         self.scheduler = Scheduler(self.rng, start_s=MONDAY.timestamp(), stay=self.plan.stay)
         self.store = MemoryStore()
         self.redis = SimulatedRedis(lambda: self.scheduler.now)
+        self.redis.lease_s = LEASE_S
         self.broker = Broker(self.scheduler, self.rng, visibility_s=VISIBILITY_S, plan=self.plan)
         self.broker.alive = lambda: [one.name for one in self.processes if one.alive]
         self.auditor = Auditor(self.store, self.plan, LIMITS, self.scheduler.now)
@@ -358,6 +405,7 @@ class World:
         self._ended_well: dict[str, bool] = {}
         self._planned: list[Import] = []
         self._budgets: dict[str, Usd] = {}
+        self._saved: tuple[Any, Any] = (None, None)
 
     # -- time and chance ---------------------------------------------------------------------
 
@@ -409,7 +457,7 @@ class World:
         job = self._jobs.get(self.scheduler.current)
         if job is not None and job.calls:
             self.auditor.does(job.calls, name)
-        if not self.is_faulty or process is None:
+        if not self.is_faulty or process is None or process.is_lone:
             return
         if self.crashes < self.plan.most_crashes and self.rng.random() < self.plan.crash:
             victim = process if self.rng.random() < 0.7 else self.rng.choice(self.processes)
@@ -458,6 +506,9 @@ class World:
         """SIGKILL; somebody starts another process after a while."""
         if not process.alive:
             return
+        if process.is_lone:
+            self._die(process)
+            return
         self.crashes += 1
         self.note(f"*** {process.name} is killed")
         self._end(process)
@@ -472,13 +523,19 @@ class World:
         self._start_again(process)
 
     def _end(self, process: Process) -> None:
+        for lone in process.lone:
+            if lone.alive:
+                self._die(lone)
+        self._die(process)
+        self.processes.remove(process)
+
+    def _die(self, process: Process) -> None:
         process.alive = False
         self.auditor.process_dies(process.name)
         process.spool.let_go()
         for fiber in process.fibers:
             if not fiber.done:
                 self.scheduler.kill(fiber)
-        self.processes.remove(process)
 
     def _start_again(self, process: Process) -> None:
         life = int(process.name.rpartition("-")[2]) + 1
@@ -559,6 +616,11 @@ class World:
     def _events(self) -> Iterator[tuple[float, Callable[[], None]]]:
         for when in self.plan.redis_emptied:
             yield when, self._empty_redis
+        for _, when in self.plan.redis_away:
+            yield when, self._restart_redis
+        for saved, when in self.plan.redis_goes_back:
+            yield saved, self._save_redis
+            yield when, self._load_redis
         for when in self.plan.stops:
             yield when, self._stop_one
         for when, number, word in self.plan.orders:
@@ -571,6 +633,21 @@ class World:
         self.auditor.wanted.clear()
         self.redis.clear()
         self.broker.empty()
+
+    def _restart_redis(self) -> None:
+        if self.seed % 3:  # else it was the network
+            self.note("*** Redis is started again")
+            self.redis.run += 1
+
+    def _save_redis(self) -> None:
+        self._saved = (self.redis.saved(), self.broker.saved())
+
+    def _load_redis(self) -> None:
+        self.note("*** Redis is started with an older file")
+        self.auditor.redis_lost += 1
+        self.auditor.epoch_since = math.inf
+        self.redis.load(self._saved[0])
+        self.broker.load(self._saved[1])
 
     def _stop_one(self) -> None:
         alive = [process for process in self.processes if process.alive and not process.stopping]
@@ -724,10 +801,11 @@ def _patched(world: World) -> Iterator[None]:
     time = SimpleNamespace(monotonic=lambda: world.scheduler.now)
     clock = SimpleNamespace(now=lambda _zone: world.clock())
     changes: list[tuple[Any, str, Any]] = [
-        (worker.generate, "time", time),
+        (worker.buying, "time", time),
+        (worker.buying, "uuid", names),
         (worker.leases, "uuid", names),
         (worker.feeder, "uuid", names),
-        (worker.jobs, "uuid", names),
+        (worker.parking, "uuid", names),
         (worker.spool, "uuid", names),
         (catalog.epoch, "uuid", names),
         (producers.control, "datetime", clock),

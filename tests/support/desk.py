@@ -8,6 +8,7 @@ somebody else be faster.
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from catalog import claims, keys
-from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, ShardClaim
+from catalog.claims import Claim, ImportClaim
 from catalog.imports import (
     Control,
     Counts,
@@ -38,18 +39,18 @@ from catalog.imports import (
 )
 from catalog.models import load_models
 from catalog.money import Usd
+from catalog.open_calls import OpenCalls
 from catalog.product import Photo
+from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, RenderRecord
 from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook
-from catalog.store.port import sha256_hex
+from catalog.state import Recovery, State, StateUnavailable
+from catalog.store.port import StoreError, sha256_hex
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
-from worker.commit import commit
 from worker.errors import ReferenceUnusable, Refused, TryLater
-from worker.feeder import feed, reconcile
-from worker.finish import finish
-from worker.generate import generate
+from worker.feeder import reconcile, recover
 from worker.model import Answer, TakeRequest, Usage
 from worker.ports import (
     Desk,
@@ -61,13 +62,14 @@ from worker.ports import (
     Marking,
     Normalised,
     Rendition,
-    State,
+    SilentHolds,
 )
-from worker.prepare import prepare
-from worker.publish import publish
 from worker.spool import Spool
+from worker.tasks import WORK
 
 if TYPE_CHECKING:
+    import redis
+
     from catalog.store.port import Store
 
 MODEL: Final = "gemini-3.1-flash-image"
@@ -96,14 +98,6 @@ LIMITS: Final = Limits(
     refusal_max_age_s=86_400.0,
 )
 
-_WORK: Final[Mapping[str, tuple[type[Claim], Callable[[Desk, Any], None]]]] = {
-    claims.PREPARE: (ProductClaim, prepare),
-    claims.GENERATE: (RenderClaim, generate),
-    claims.FINISH: (RenderClaim, finish),
-    claims.FEED: (ImportClaim, feed),
-    claims.COMMIT: (ShardClaim, commit),
-    claims.PUBLISH: (ImportClaim, publish),
-}
 _STATE_EFFECTS: Final = {
     "register",
     "forget",
@@ -113,6 +107,15 @@ _STATE_EFFECTS: Final = {
     "open_shard",
     "settle",
     "commit",
+    "begin_epoch",
+    "end_rebuilding",
+    "finish_recovery",
+    "reserve",
+    "end",
+    "spooled",
+    "bury",
+    "close",
+    "rebuild",
 }
 _WRITES: Final = {"create", "replace", "delete"}
 _MOST_STEPS: Final = 3_000
@@ -297,7 +300,7 @@ class TinyImaging:
 class _WatchedState:
     """A state whose changes are counted; a process that died gives its feeder token not back."""
 
-    def __init__(self, state: MemoryState, effects: Effects) -> None:
+    def __init__(self, state: Any, effects: Effects) -> None:
         self._state = state
         self._effects = effects
         self._held_by_the_dead: list[Any] = []
@@ -343,19 +346,19 @@ class _WatchedQueue(MemoryQueue):
 class _PlainLeases:
     """Leases without a renewing thread; the dead give nothing back."""
 
-    def __init__(self, state: MemoryState, effects: Effects, ttl_s: float) -> None:
+    def __init__(self, state: State, effects: Effects, ttl_s: float) -> None:
         self._state = state
         self._effects = effects
         self._ttl_s = ttl_s
         self._tokens = itertools.count()
 
     @contextmanager
-    def held(self, render_id: str) -> Iterator[bool]:
+    def held(self, render_id: str) -> Iterator[str | None]:
         token = f"token-{next(self._tokens)}"
         self._effects.before("lease")
         ours = self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
         try:
-            yield ours
+            yield token if ours else None
         except Died:
             raise
         except BaseException:
@@ -365,16 +368,25 @@ class _PlainLeases:
 
 
 class _PlainHolds:
-    """Holds without a renewing thread."""
+    """Holds without a renewing thread; the dead do not say that their work has ended."""
 
-    def __init__(self, state: MemoryState, ttl_s: float) -> None:
+    def __init__(self, state: State, ttl_s: float) -> None:
         self._state = state
         self._ttl_s = ttl_s
+        self._works = itertools.count()
 
     @contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[None]:
-        self._state.expect(import_id, part, slots, within_s=self._ttl_s)
-        yield
+    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[int]:
+        worker = f"work-{next(self._works)}"
+        deaths = self._state.begin_work(import_id, part, slots, worker, within_s=self._ttl_s)
+        try:
+            yield deaths
+        except Died:
+            raise
+        except BaseException:
+            self._state.end_work(import_id, part, slots, worker)
+            raise
+        self._state.end_work(import_id, part, slots, worker)
 
 
 class ListLedger:
@@ -384,11 +396,14 @@ class ListLedger:
         self.lines: list[LedgerLine] = []
         self._store = store
 
-    def book(self, line: LedgerLine, *, at_once: bool) -> None:
+    def book(self, line: LedgerLine) -> None:
         self.lines.append(line)
-        if at_once:
-            key = keys.ledger("2026-11-23", "worker-1", len(self.lines))
-            self._store.create(key, line.to_json(), media_type="application/x-ndjson")
+
+    def put(self, line: LedgerLine) -> LedgerLine:
+        key = keys.ledger_call(line.at.strftime("%Y-%m-%d"), "worker-1", line.call)
+        if self._store.create(key, line.to_json(), media_type="application/x-ndjson").won:
+            self.lines.append(line)
+        return LedgerLine.from_json(self._store.content(key))
 
     @property
     def outcomes(self) -> list[str]:
@@ -434,7 +449,7 @@ class Workplace:
         self,
         *,
         store: Store | None = None,
-        state: State | None = None,
+        client: redis.Redis | None = None,
         imaging: Imaging | None = None,
         **limits: Any,
     ) -> None:
@@ -443,6 +458,10 @@ class Workplace:
         self.store = MemoryStore()
         self.store.before = self._before_store
         self.memory = MemoryState(self.clock.seconds)
+        self.memory.begin_epoch("monday", buy_not_before=0.0)
+        self.memory.claim_recovery("monday")
+        self.memory.end_rebuilding("monday")
+        self.memory.finish_recovery()
         self.queue = _WatchedQueue(self.effects)
         self.model = ScriptedModel(self.effects, self.clock)
         self.shop = ScriptedShop(self.effects)
@@ -451,7 +470,10 @@ class Workplace:
         self.outages = 0
         self.deaths = 0
         chosen = Limits(**{**{name: getattr(LIMITS, name) for name in _LIMITS}, **limits})
-        leases: Leases = _PlainLeases(self.memory, self.effects, chosen.lease_s)
+        # With a client everything that Redis knows is in a real one.
+        state: Any = State(client, STORE_ID) if client else self.memory
+        calls: Any = OpenCalls(client, STORE_ID) if client else self.memory
+        leases: Leases = _PlainLeases(state, self.effects, chosen.lease_s)
         ledger: Ledger = self.ledger
         # Made when something is spooled, which few tests come to.
         folder = Path(tempfile.gettempdir()) / f"sks-desk-{uuid.uuid4().hex}"
@@ -472,10 +494,12 @@ class Workplace:
         self.desk = Desk(
             store=store or self.store,
             store_id=STORE_ID,
-            state=state or cast("State", _WatchedState(self.memory, self.effects)),
+            state=cast("Any", _WatchedState(state, self.effects)),
             queue=self.queue,
+            calls=cast("Any", _WatchedState(calls, self.effects)),
             leases=leases,
-            holds=_PlainHolds(self.memory, chosen.lease_s),
+            alone=self.works_alone,
+            holds=_PlainHolds(state, chosen.lease_s),
             ledger=ledger,
             spool=self.spool,
             fetch=self.shop.fetch,
@@ -490,6 +514,17 @@ class Workplace:
             sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )
+
+    def works_alone(self, task: str, claim: Claim) -> bool:
+        """Work a claim as in a process of its own: a death there ends nobody else."""
+        shape, stage = WORK[task]
+        desk = dataclasses.replace(self.desk, alone=None, holds=SilentHolds())
+        try:
+            jobs.run(task, json.loads(claim.to_json()), shape, stage, desk)
+        except Died:
+            self.deaths += 1
+            return False
+        return True
 
     # -- orders ------------------------------------------------------------------------------
 
@@ -534,13 +569,14 @@ class Workplace:
         for _ in range(_MOST_STEPS):
             if until() or not self.queue.waiting:
                 return
+            self._recover()
             self.work(self._next())
         waiting = Counter(message.task for message in self.queue.waiting)
         raise AssertionError(f"the queue does not empty: {dict(waiting)}")
 
     def work(self, message: Message) -> None:
         """Deliver one message; a death or an outage gives it back to the queue."""
-        shape, stage = _WORK[message.task]
+        shape, stage = WORK[message.task]
         self.clock.sleep(message.countdown_s)
         payload = json.loads(message.claim.to_json())
         try:
@@ -563,9 +599,22 @@ class Workplace:
             self._reconcile()
         self.run()
 
+    def _recover(self) -> None:
+        """What a control worker does by itself: see whether Redis was emptied."""
+        if self.memory.away or self.desk.state.recovery() is Recovery.DONE:
+            return
+        try:
+            recover(self.desk)
+        except Died:
+            self.deaths += 1
+            self.clock.sleep(self.desk.limits.lease_s + 60.0)
+        except (StateUnavailable, QueueUnavailable, StoreError):
+            self.clock.sleep(5.0)
+
     def _reconcile(self) -> None:
         try:
             self.clock.sleep(self.desk.limits.lease_s + 1.0)  # what nobody holds is overdue
+            recover(self.desk)
             reconcile(self.desk)
         except Died:
             self.deaths += 1

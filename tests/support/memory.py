@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from catalog.claims import QUEUE_OF, QUEUES, Claim
+from catalog.open_calls import Gate, OpenCall, Reserved, Tries, count_of
 from catalog.queue import QueueUnavailable
+from catalog.renders import LedgerLine, Refusal
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
-from catalog.state import SPOOLED_ON, Progress, Settled, StateUnavailable
+from catalog.state import SPOOLED_ON, Epoch, Progress, Recovery, Settled, StateUnavailable
 from catalog.store.port import (
     Conflict,
     Created,
@@ -180,6 +183,7 @@ class _Import:
     open: dict[int, _Shard] = field(default_factory=dict)
     committed: dict[int, ManifestPart] = field(default_factory=dict)
     due: dict[tuple[int, int], float] = field(default_factory=dict)
+    work: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 class MemoryState:
@@ -191,6 +195,9 @@ class MemoryState:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.away = False
+        self.run = 0
+        """Counts starts: a restart by hand is ``run += 1``."""
+        self.lease_s = 30.0
         self._clock = clock
         self._guard = threading.RLock()
         self.clear()
@@ -202,33 +209,56 @@ class MemoryState:
             self._spent: dict[str, int] = {}
             self._doubtful: dict[str, int] = {}
             self._leases: dict[str, tuple[str, float]] = {}
-            self._epoch: str | None = None
+            self._calls: dict[str, OpenCall] = {}
+            self._tries: dict[str, Counter[str]] = {}
+            self._reasons: dict[tuple[str, str], str] = {}
+            self._reserved: Counter[str] = Counter()
+            self._rebuilt: set[str] = set()
+            self._epoch: int | None = None
             self._buy_not_before = 0.0
-            self._recovery: tuple[bool, float] = (False, 0.0)
+            self._beat_at = 0.0
+            self.run += 1
+            self._recovery = (Recovery.NEEDED, "", 0.0)
 
     # -- the epoch ---------------------------------------------------------------------------
 
-    def has_epoch(self) -> bool:
-        with self._there():
-            return self._epoch is not None
-
-    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:
+    def epoch(self) -> Epoch:
         with self._there():
             if self._epoch is None:
-                self._epoch, self._buy_not_before = epoch, buy_not_before
+                return Epoch.NONE
+            return Epoch.CURRENT if self._epoch == self.run else Epoch.OLD
 
-    def claim_recovery(self, *, ttl_s: float = 300.0) -> bool:
+    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:  # noqa: ARG002
         with self._there():
-            done, until = self._recovery
-            if done or until > self._clock():
+            if self._epoch != self.run:
+                self._epoch = self.run
+                self._buy_not_before = max(self._buy_not_before, buy_not_before)
+                self._recovery = (Recovery.NEEDED, "", 0.0)
+
+    def recovery(self) -> Recovery:
+        with self._there():
+            known, _, until = self._recovery
+            lapsed = known is Recovery.BEGUN and until <= self._clock()
+            return Recovery.NEEDED if self._epoch != self.run or lapsed else known
+
+    def claim_recovery(self, token: str, *, ttl_s: float = 60.0) -> bool:
+        with self._there():
+            known, _, until = self._recovery
+            begun = known is Recovery.BEGUN and until > self._clock()
+            if begun or known in {Recovery.REBUILT, Recovery.DONE}:
                 return False
-            self._recovery = (False, self._clock() + ttl_s)
+            self._recovery = (Recovery.BEGUN, token, self._clock() + ttl_s)
             return True
+
+    def end_rebuilding(self, token: str) -> None:
+        with self._there():
+            if self._recovery[:2] == (Recovery.BEGUN, token):
+                self._recovery = (Recovery.REBUILT, "", 0.0)
 
     def finish_recovery(self) -> None:
         with self._there():
-            done, until = self._recovery
-            self._recovery = (done or until > 0.0, 0.0)
+            if self._recovery[0] is Recovery.REBUILT:
+                self._recovery = (Recovery.DONE, "", 0.0)
 
     def buy_not_before(self) -> float:
         with self._there():
@@ -254,8 +284,10 @@ class MemoryState:
 
     def forget(self, import_id: str) -> None:
         with self._there():
-            for known in (self._imports, self._spent, self._doubtful):
+            for known in (self._imports, self._spent, self._doubtful, self._tries):
                 known.pop(import_id, None)
+            self._rebuilt.discard(import_id)
+            del self._reserved[import_id]
 
     def progress(self, import_id: str) -> Progress | None:
         with self._there():
@@ -350,13 +382,23 @@ class MemoryState:
     def is_open(self, import_id: str, part: int, slot: int) -> bool:
         return slot in self.open_slots(import_id, part)
 
-    def settle(self, line: ResultLine, *, part: int, slot: int) -> Settled:
+    def settle(
+        self, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
+    ) -> Settled:
         with self._there():
             shard = self._shard(line.import_id, part)
             if shard is None:
                 return Settled(changed=False, left=-1)
             changed = slot < len(shard.status) and shard.status[slot] is None
+            tries = self._tries.setdefault(line.import_id, Counter())
+            at = f"{part}:{slot}"
+            if unless_bought and (tries[f"o:{at}"] or tries[f"m:{at}"] > tries[f"w:{at}"]):
+                changed = False
             if changed:
+                more = line.cost_usd.micro - tries[f"m:{at}"]
+                if more > 0:
+                    self._spent[line.import_id] = self._spent.get(line.import_id, 0) + more
+                    tries[f"m:{at}"] += more
                 shard.status[slot] = line.status
                 shard.outcomes[slot] = line
                 self._imports[line.import_id].due.pop((part, slot), None)
@@ -368,6 +410,45 @@ class MemoryState:
             for slot in slots:
                 if known is not None and (part, slot) in known.due:
                     known.due[part, slot] = self._clock() + within_s
+
+    def begin_work(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> int:
+        with self._there():
+            known = self._imports.get(import_id)
+            deaths = 0
+            for slot in slots:
+                if known is None or (part, slot) not in known.due:
+                    continue
+                tries = self._tries.setdefault(import_id, Counter())
+                if (part, slot) in known.work and known.due[part, slot] <= self._clock():
+                    tries[f"k:{part}:{slot}"] += 1
+                known.due[part, slot] = self._clock() + within_s
+                known.work[part, slot] = worker
+                deaths = max(deaths, tries[f"k:{part}:{slot}"])
+            return deaths
+
+    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
+        with self._there():
+            known = self._imports.get(import_id)
+            for slot in slots:
+                if known is not None and known.work.get((part, slot)) == worker:
+                    del known.work[part, slot]
+
+    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        with self._there():
+            known = self._imports.get(import_id)
+            died = []
+            for part, slot in sorted(known.work) if known else ():
+                assert known is not None
+                due = known.due.get((part, slot))
+                if due is not None and due > self._clock():
+                    continue
+                del known.work[part, slot]
+                if due is not None:
+                    self._tries.setdefault(import_id, Counter())[f"k:{part}:{slot}"] += 1
+                    died.append((part, slot))
+            return tuple(died)
 
     def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
         with self._there():
@@ -393,6 +474,9 @@ class MemoryState:
                 return False
             known.committed[committed.part] = committed
             known.open.pop(committed.part, None)
+            tries = self._tries.get(import_id, Counter())
+            for name in [name for name in tries if name.split(":")[1] == str(committed.part)]:
+                del tries[name]
             return True
 
     def committed(self, import_id: str) -> dict[int, ManifestPart]:
@@ -431,14 +515,156 @@ class MemoryState:
                 del self._leases[render_id]
 
     @contextmanager
-    def held(self, render_id: str) -> Iterator[bool]:
+    def held(self, render_id: str) -> Iterator[str | None]:
         """Be the buyer while the block runs: ``worker.ports.Leases`` without a renewing thread."""
         token = f"token-{time.monotonic_ns()}"
         ours = self.acquire_lease(render_id, token, ttl_s=3_600)
         try:
-            yield ours
+            yield token if ours else None
         finally:
             self.release_lease(render_id, token)
+
+    # -- open calls --------------------------------------------------------------------------
+
+    def reserve(self, call: OpenCall, *, budget_micro: int | None) -> Reserved:
+        with self._there():
+            if self._epoch != self.run or self._recovery[0] is not Recovery.DONE:
+                return Reserved(gate=Gate.RECOVERING)
+            self.beat()
+            wait_s = self._buy_not_before - self._clock()
+            if wait_s > 0:
+                return Reserved(gate=Gate.WAIT, wait_s=wait_s)
+            return self._reserved_for(call, budget_micro)
+
+    def _reserved_for(self, call: OpenCall, budget_micro: int | None) -> Reserved:
+        with self._there():
+            if not self.is_open(call.import_id, call.part, call.slot):
+                return Reserved(gate=Gate.SETTLED)
+            if not self._holds(call.render_id, call.lease):
+                return Reserved(gate=Gate.LEASE_LOST)
+            if call.render_id in self._calls:
+                return Reserved(gate=Gate.PENDING)
+            return self._reserved_within(call, budget_micro)
+
+    def _reserved_within(self, call: OpenCall, budget_micro: int | None) -> Reserved:
+        spent = self.spent(call.import_id)
+        if budget_micro is not None:
+            if spent + call.micro_usd > budget_micro:
+                return Reserved(gate=Gate.BUDGET, spent_micro=spent)
+            if spent + self._reserved[call.import_id] + call.micro_usd > budget_micro:
+                return Reserved(gate=Gate.IN_FLIGHT)
+        self._calls[call.render_id] = call
+        self._reserved[call.import_id] += call.micro_usd
+        self._slots(call)[f"o:{call.part}:{call.slot}"] = 1
+        return Reserved(gate=Gate.GO)
+
+    def beat(self) -> None:
+        with self._there():
+            now = self._clock()
+            if 0 < self._beat_at < now - self.lease_s * 2 / 3 and self._calls:
+                self._buy_not_before = max(self._buy_not_before, now + self.lease_s / 2)
+            self._beat_at = now
+
+    def end(self, call: OpenCall, line: LedgerLine, *, refusal: Refusal | None = None) -> None:
+        kept = None if line.outcome == "picture" else "ended"
+        self._end(call, line, kept=kept, refusal=refusal, late=True)
+
+    def spooled(self, call: OpenCall, line: LedgerLine) -> None:
+        self._end(call, line, kept="spooled", refusal=None, late=True)
+
+    def bury(self, call: OpenCall, line: LedgerLine) -> None:
+        self._end(call, line, kept=None, refusal=None, late=False)
+
+    def close(self, call: OpenCall) -> None:
+        with self._there():
+            if self._is_current(call):
+                del self._calls[call.render_id]
+
+    def open_call(self, render_id: str) -> OpenCall | None:
+        with self._there():
+            return self._calls.get(render_id)
+
+    def open_calls(self) -> tuple[OpenCall, ...]:
+        with self._there():
+            return tuple(self._calls.values())
+
+    def lease_holder(self, render_id: str) -> str | None:
+        with self._there():
+            token, until = self._leases.get(render_id, ("", 0.0))
+            return token if until > self._clock() else None
+
+    def tries(self, import_id: str, part: int, slot: int) -> Tries:
+        with self._there():
+            tries = self._tries.get(import_id, Counter())
+            at = f"{part}:{slot}"
+            return Tries(
+                attempts=tries[f"a:{at}"],
+                doubtful=tries[f"d:{at}"],
+                deaths=tries[f"k:{at}"],
+                wasted_micro=tries[f"w:{at}"],
+                reason=self._reasons.get((import_id, at), ""),
+            )
+
+    def rebuild(
+        self, import_id: str, *, spent: int, doubtful: int, slots: Mapping[str, int]
+    ) -> None:
+        with self._there():
+            self._spent[import_id] = max(self._spent.get(import_id, 0), spent)
+            self._doubtful[import_id] = max(self._doubtful.get(import_id, 0), doubtful)
+            tries = self._tries.setdefault(import_id, Counter())
+            for name, value in slots.items():
+                tries[name] = max(tries[name], value)
+            self._rebuilt.add(import_id)
+
+    def was_rebuilt(self, import_id: str) -> bool:
+        with self._there():
+            return import_id in self._rebuilt
+
+    def _end(
+        self,
+        call: OpenCall,
+        line: LedgerLine,
+        *,
+        kept: str | None,
+        refusal: Refusal | None,
+        late: bool,
+    ) -> None:
+        with self._there():
+            known = self._calls.get(call.render_id)
+            ours = self._is_current(call)
+            if not ours and not late:
+                return
+            if call.import_id in self._imports:
+                is_open = known is not None and known.state == "open"
+                self._count(call, line, was_open=ours and is_open)
+            if ours and kept is not None:
+                self._calls[call.render_id] = call.changed(state=kept, line=line, refusal=refusal)
+            elif ours:
+                del self._calls[call.render_id]
+
+    def _count(self, call: OpenCall, line: LedgerLine, *, was_open: bool) -> None:
+        at = f"{call.part}:{call.slot}"
+        tries = self._slots(call)
+        if was_open:
+            self._reserved[call.import_id] -= call.micro_usd
+            del tries[f"o:{at}"]
+        micro = line.cost_usd.micro
+        if line.outcome == "doubtful":
+            self.add_doubtful(call.import_id, micro)
+        else:
+            self.add_spent(call.import_id, micro)
+            tries[f"m:{at}"] += micro
+            tries[f"w:{at}"] += micro if line.outcome != "picture" else 0
+        if count_of(line):
+            tries[f"{count_of(line)}:{at}"] += 1
+            self._reasons[call.import_id, at] = line.reason or ""
+
+    def _slots(self, call: OpenCall) -> Counter[str]:
+        return self._tries.setdefault(call.import_id, Counter())
+
+    def _is_current(self, call: OpenCall) -> bool:
+        known = self._calls.get(call.render_id)
+        return known is not None and known.call == call.call
 
     def _holds(self, render_id: str, token: str) -> bool:
         held = self._leases.get(render_id)

@@ -18,6 +18,7 @@ from catalog.imports import (
     PlanPart,
 )
 from catalog.money import Usd
+from catalog.parked import ParkedMessage, RawMessage
 from catalog.product import Photo, PhotoRole, RejectedRow
 from catalog.renders import (
     LedgerLine,
@@ -299,6 +300,19 @@ EXAMPLES: dict[str, Wire] = {
         cost_usd=Usd(1_200),
         refused_at=NOW,
         import_id=ID,
+    ),
+    "parked": ParkedMessage(
+        task="skuscene.generate",
+        queue="generate",
+        message=RawMessage.of(
+            b'[[{"v": 2}], {}, {}]',
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers={"task": "skuscene.generate", "id": "ea2550ef"},
+        ),
+        why="it was sent by a newer version",
+        at=NOW,
+        worker="host-1",
     ),
     "ledger": LedgerLine(
         at=NOW,

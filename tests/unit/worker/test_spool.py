@@ -35,9 +35,12 @@ class Book:
     def __init__(self) -> None:
         self.lines: list[LedgerLine] = []
 
-    def book(self, line: LedgerLine, *, at_once: bool) -> None:
-        assert not at_once  # the store is away just then, and the file or the take is proof enough
+    def book(self, line: LedgerLine) -> None:
         self.lines.append(line)
+
+    def put(self, line: LedgerLine) -> LedgerLine:
+        self.lines.append(line)
+        return line
 
     @property
     def outcomes(self) -> list[str]:

@@ -11,7 +11,7 @@ from catalog.claims import ImportClaim
 from catalog.epoch import ensure_epoch
 from catalog.imports import Control
 from catalog.money import Usd
-from catalog.state import State, StateUnavailable, open_redis
+from catalog.state import StateUnavailable, open_redis
 from tests.support.desk import ESTIMATE, PRICE, STORE_ID, Wanted, Workplace, address, wanted
 from worker import plans
 from worker.feeder import feed, reconcile, recover_all
@@ -406,19 +406,19 @@ def test_recovering_knows_only_what_is_planned_and_unpublished() -> None:
 
 def test_a_new_epoch_waits_for_open_calls_only_if_an_import_is_unpublished() -> None:
     place = Workplace()
-    ensure_epoch(place.memory, place.store, model_deadline_s=300)
+    ensure_epoch(place.memory, place.store, model_deadline_s=300, lease_s=30)
     assert place.memory.buy_not_before() == 0
     place.order("monday", _shard(0))
     place.memory.clear()
 
-    ensure_epoch(place.memory, place.store, model_deadline_s=300)
+    ensure_epoch(place.memory, place.store, model_deadline_s=300, lease_s=30)
 
     assert place.memory.buy_not_before() == pytest.approx(300)
 
 
 def test_a_late_message_of_a_published_import_leaves_nothing_in_redis(redis_url: str) -> None:
     client = open_redis(redis_url)
-    place = Workplace(state=State(client, STORE_ID))
+    place = Workplace(client=client)
     place.order("monday", _shard(0))
     place.tell("monday", "cancel")
     place.run()
@@ -433,7 +433,7 @@ def test_a_late_message_of_a_published_import_leaves_nothing_in_redis(redis_url:
 
 
 def test_the_whole_road_holds_on_a_real_redis(redis_url: str) -> None:
-    place = Workplace(state=State(open_redis(redis_url), STORE_ID), window=4)
+    place = Workplace(client=open_redis(redis_url), window=4)
     place.order("monday", _shard(0), _shard(1), _shard(2))
 
     place.settle_down()

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_for
 from worker.ledger import StoreLedger
 
 
-def _line(number: int, *, days: int = 0) -> LedgerLine:
+def _line(number: int, *, days: int = 0, call: str = "") -> LedgerLine:
     return LedgerLine(
         at=MONDAY + timedelta(days=days),
         import_id="monday",
@@ -32,6 +32,7 @@ def _line(number: int, *, days: int = 0) -> LedgerLine:
         cost_usd=Usd(1),
         run_s=1.0,
         worker="worker-1",
+        call=call,
     )
 
 
@@ -53,55 +54,71 @@ def _booked(store: MemoryStore) -> list[str]:
     return [line.claim.rsplit("/", 1)[1] for line in lines]
 
 
-def test_a_line_that_may_not_wait_is_there_at_once_with_those_that_waited() -> None:
+def test_a_call_without_a_take_is_there_at_once_in_a_segment_of_its_own() -> None:
     store = MemoryStore()
     with _ledger(store) as ledger:
-        ledger.book(_line(0), at_once=False)
+        ledger.book(_line(0))
         assert _booked(store) == []
-        ledger.book(_line(1), at_once=True)
+        ledger.put(_line(1, call="c1"))
 
-        assert _booked(store) == ["0", "1"]
+        assert _booked(store) == ["1"]
+        assert store.keys == ("ledger/2026-11-23/worker-1/call-c1.jsonl",)
+    assert sorted(_booked(store)) == ["0", "1"]
+
+
+def test_a_call_is_booked_once_by_whoever_is_first() -> None:
+    store = MemoryStore()
+    with _ledger(store) as one, _ledger(store, worker="another") as two:
+        first = one.put(_line(0, call="c1"))
+
+        second = two.put(_line(0, call="c1").changed(outcome="no_picture"))
+
+    assert second == first
+    assert len(_booked(store)) == 1
+
+
+def test_a_call_whose_reply_was_lost_is_not_booked_twice() -> None:
+    store = MemoryStore()
+    with _ledger(store) as ledger:
+        store.lose_reply()
+        with pytest.raises(StoreUnavailable):
+            ledger.put(_line(0, call="c1"))
+
+        ledger.put(_line(0, call="c1"))
+
+    assert _booked(store) == ["0"]
 
 
 def test_lines_that_wait_are_written_after_the_flush_time_and_at_the_end() -> None:
     store = MemoryStore()
     with _ledger(store, flush_s=0.02) as ledger:
-        ledger.book(_line(0), at_once=False)
+        ledger.book(_line(0))
         wait_for(lambda: _booked(store) == ["0"], 5, "the flush")
     with _ledger(store, worker="another") as ledger:
-        ledger.book(_line(1), at_once=False)
+        ledger.book(_line(1))
 
     assert sorted(_booked(store)) == ["0", "1"]
 
 
 def test_segments_are_numbered_and_lie_under_their_day() -> None:
     store = MemoryStore()
-    with _ledger(store) as ledger:
-        ledger.book(_line(0), at_once=True)
-        ledger.book(_line(1, days=1), at_once=True)
+    with _ledger(store, flush_s=0.02) as ledger:
+        ledger.book(_line(0))
+        wait_for(lambda: len(store.keys) == 1, 5, "the flush")
+        ledger.book(_line(1, days=1))
 
     assert store.keys == ("ledger/2026-11-23/w/000000.jsonl", "ledger/2026-11-24/w/000001.jsonl")
 
 
 def test_a_segment_whose_reply_was_lost_is_not_booked_twice() -> None:
     store = MemoryStore()
-    with _ledger(store) as ledger:
-        store.lose_reply()
-        with pytest.raises(StoreUnavailable):
-            ledger.book(_line(0), at_once=True)
-        ledger.book(_line(1), at_once=True)
-        ledger.book(_line(2), at_once=True)
-
-    assert _booked(store) == ["0", "1", "2"]
-
-
-def test_a_line_that_could_not_be_written_waits_and_is_flushed_in_time() -> None:
-    store = MemoryStore()
     with _ledger(store, flush_s=0.02) as ledger:
-        store.fail(1)
-        with pytest.raises(StoreUnavailable):
-            ledger.book(_line(0), at_once=True)
+        store.lose_reply()
+        ledger.book(_line(0))
         wait_for(lambda: _booked(store) == ["0"], 5, "the flush")
+        ledger.book(_line(1))
+
+    assert _booked(store) == ["0", "1"]
 
 
 def test_an_outage_loses_no_line_and_does_not_end_the_flushing() -> None:
@@ -109,25 +126,24 @@ def test_an_outage_loses_no_line_and_does_not_end_the_flushing() -> None:
     with _ledger(store, flush_s=0.01) as ledger:
         store.fail(3)
         for number in range(3):
-            ledger.book(_line(number), at_once=False)
+            ledger.book(_line(number))
         wait_for(lambda: _booked(store) == ["0", "1", "2"], 5, "the flush")
 
 
 def test_a_segment_that_somebody_of_the_same_name_wrote_is_stepped_over() -> None:
     store = MemoryStore()
     with _ledger(store) as one, _ledger(store) as two:
-        one.book(_line(0), at_once=True)
-        one.book(_line(1), at_once=True)
-        two.book(_line(2), at_once=True)
+        one.book(_line(0))
+        two.book(_line(1))
 
-    assert _booked(store) == ["0", "1", "2"]
+    assert sorted(_booked(store)) == ["0", "1"]
 
 
 def test_many_lines_make_a_segment_without_waiting() -> None:
     store = MemoryStore()
     with _ledger(store) as ledger:
         for number in range(500):
-            ledger.book(_line(number), at_once=False)
+            ledger.book(_line(number))
 
         assert len(_booked(store)) == 500
     assert len(store.keys) == 1

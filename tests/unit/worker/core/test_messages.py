@@ -116,7 +116,7 @@ def test_a_claim_that_the_plan_does_not_know_is_parked_and_not_dropped(
             raise error
         prepare(desk, claim)
 
-    jobs.run(claims.GENERATE, claim.model_dump(mode="json"), RenderClaim, work, place.desk)
+    jobs.run(claims.FINISH, claim.model_dump(mode="json"), RenderClaim, work, place.desk)
 
     assert [one["payload"]["part"] for one in place.parked()] == [claim.part]
     assert place.queue.sent[2:] == []
@@ -188,9 +188,9 @@ def test_a_snooze_costs_no_attempt() -> None:
 def test_attempts_are_counted_and_end(error: Exception) -> None:
     place = _place(max_attempts=3)
 
-    _run(place, _claim(attempt=2), error)
+    _run(place, _claim(attempt=2), error, claims.FINISH)
     assert place.queue.sent[-1].claim.attempt == 3
-    _run(place, _claim(attempt=3), error)
+    _run(place, _claim(attempt=3), error, claims.FINISH)
 
     assert place.memory.outcomes("monday", 0)[0].status == "failed"
     assert place.memory.is_open("monday", 0, 1)

@@ -1,0 +1,134 @@
+"""What becomes of a call whose buyer is gone, or could not write down what it came to?
+
+Redis keeps every call until the store has what belongs to it. Whoever comes by finishes it:
+
+- one that has ended gets its line in the ledger and, refused, its ``refused.json``;
+- one whose picture was spooled is done when the take is there;
+- one that is still open though its buyer's lease is gone has lost its process. Its take, or its
+  line in the ledger, says what it came to; with neither it is booked as doubtful.
+
+Every step may be repeated: a call's line has a key of its own and is created once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from catalog import keys
+from catalog.renders import Purchase
+from catalog.state import SPOOLED_ON, Recovery
+from catalog.store.port import Conflict
+from worker.errors import TryLater
+
+if TYPE_CHECKING:
+    from catalog.open_calls import OpenCall
+    from catalog.renders import LedgerLine, Refusal
+    from worker.ports import Desk
+
+log = structlog.get_logger(__name__)
+
+JSON = "application/json"
+
+
+def conclude(desk: Desk, render_id: str) -> None:
+    """Finish a render's last call; for whoever holds its lease, or whose call it was."""
+    call = desk.calls.open_call(render_id)
+    if call is not None:
+        conclude_call(desk, call)
+
+
+def conclude_all(desk: Desk, *, of_import: str | None = None) -> int:
+    """Finish every call that nobody is at, of one import or of all; returns how many are left."""
+    left = 0
+    for call in desk.calls.open_calls():
+        if of_import in {None, call.import_id} and not _concluded(desk, call):
+            left += 1
+    return left
+
+
+def conclude_import(desk: Desk, import_id: str) -> None:
+    """See that nothing that an import has called for is unknown any more.
+
+    Raises:
+        TryLater: a call of it is still open.
+    """
+    if conclude_all(desk, of_import=import_id):
+        raise TryLater("internal", f"calls of {import_id} are still open")
+
+
+def conclude_call(desk: Desk, call: OpenCall) -> None:
+    """Finish a call: for whoever made it, or knows that nobody else will."""
+    if call.state == "open":
+        _bury(desk, call)
+        return
+    if call.state == "ended":
+        desk.ledger.put(call.line)
+        if call.refusal is not None:
+            _remember(desk, call.refusal)
+    desk.calls.close(call)
+
+
+def _concluded(desk: Desk, call: OpenCall) -> bool:
+    holder = desk.calls.lease_holder(call.render_id)
+    if holder is not None and holder.startswith(SPOOLED_ON):
+        if _take_of(desk, call) is None:
+            return False
+        desk.state.drop_spooled(call.render_id)
+        holder = None
+    if call.state != "open":
+        conclude_call(desk, call)
+        return True
+    # A holder is its buyer, who lives, or another one, who will look.
+    return holder is None and _concluded_under_lease(desk, call)
+
+
+def _concluded_under_lease(desk: Desk, call: OpenCall) -> bool:
+    with desk.leases.held(call.render_id) as lease:
+        if lease is None or desk.state.recovery() is not Recovery.DONE:
+            return False
+        conclude(desk, call.render_id)
+        return True
+
+
+def _bury(desk: Desk, call: OpenCall) -> None:
+    purchase = _take_of(desk, call)
+    line = call.line if purchase is None else sold(call, purchase)
+    booked = desk.ledger.put(line)
+    log.warning("call_lost_its_process", render_id=call.render_id, outcome=booked.outcome)
+    desk.calls.bury(call, booked)
+
+
+def sold(call: OpenCall, purchase: Purchase) -> LedgerLine:
+    """The line of a call that brought a picture."""
+    return call.line.changed(
+        outcome="picture",
+        reason=None,
+        model_answered=purchase.model_answered,
+        response_id=purchase.response_id,
+        tokens=purchase.tokens,
+        cost_usd=purchase.cost_usd,
+    )
+
+
+def _take_of(desk: Desk, call: OpenCall) -> Purchase | None:
+    for entry in desk.store.list(keys.takes(call.render_id)):
+        stored = desk.store.read(entry.key)
+        if stored is None:
+            continue
+        with contextlib.suppress(ValueError):  # some tool dropped its metadata
+            purchase = Purchase.from_metadata(dict(stored.metadata))
+            if purchase.call == call.call:
+                return purchase
+    return None
+
+
+def _remember(desk: Desk, refusal: Refusal) -> None:
+    key = keys.refused(refusal.render_id)
+    found = desk.store.read(key)
+    with contextlib.suppress(Conflict):  # somebody else was refused just now: that will do
+        desk.store.replace(
+            key, refusal.to_json(indent=2), media_type=JSON, etag=found.etag if found else None
+        )
