@@ -94,7 +94,8 @@ class Settings(BaseSettings):
     shard_products: PositiveInt = Field(default=200, description="Products per shard")
     max_attempts: PositiveInt = Field(default=3, description="Real attempts before a render fails")
     max_doubtful: PositiveInt = Field(
-        default=2, description="Calls without an answer before a render fails"
+        default=2,
+        description="How often a call that nobody answered is made again before its render fails",
     )
     retry_backoff_s: PositiveFloat = Field(
         default=5.0, description="First delay between attempts; doubles, with full jitter"
@@ -135,7 +136,8 @@ class Settings(BaseSettings):
         default=90.0, ge=0, description="A remembered refusal is tried again after this"
     )
     ledger_flush_s: PositiveFloat = Field(
-        default=10.0, description="Oldest ledger line that is not yet in the store"
+        default=10.0,
+        description="Oldest ledger line that is not yet in the store; at most half of LEASE_S",
     )
 
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -225,6 +227,12 @@ class Settings(BaseSettings):
             msg = (
                 "visibility_timeout_s must be at least twice model_deadline_s: otherwise a "
                 "message is delivered again while its call is still open"
+            )
+            raise ValueError(msg)
+        if self.visibility_timeout_s <= self.stop_grace_s:
+            msg = (
+                "visibility_timeout_s must be longer than model_deadline_s and put_deadline_s "
+                "together: otherwise a message is delivered again while its picture is being put"
             )
             raise ValueError(msg)
         if self.retry_backoff_max_s >= self.visibility_timeout_s:

@@ -131,7 +131,10 @@ class Process:
         leases = LeaseKeeper(
             state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
         )
-        ledger = StoreLedger(store, worker=worker, flush_s=settings.ledger_flush_s)
+        # Nothing is bought for half a lease after Redis was restarted: then what was spent must be
+        # in the ledger, to be counted.
+        flush_s = min(settings.ledger_flush_s, settings.lease_s / 2)
+        ledger = StoreLedger(store, worker=worker, flush_s=flush_s)
         spool = self._spool = Spool(
             settings.spool_folder / keys.slug(store_id),
             store,

@@ -112,7 +112,7 @@ def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) ->
             else:
                 work(desk, claim)
     except Snooze as exc:
-        put_off(desk, task, claim, countdown_s=exc.retry_after_s)
+        put_off(desk, task, claim, countdown_s=_nap_s(exc, desk))
     except (TryLater, NoPicture, OutcomeUnknown) as exc:
         _again_or_end(task, claim, exc, desk)
     except LaneStopped as exc:
@@ -189,6 +189,11 @@ def _slots(claim: Claim, desk: Desk) -> tuple[int, frozenset[int]]:
         product = plans.read_shard(desk.store, claim.import_id, claim.part)[claim.product]
         return claim.part, frozenset(slot.index for slot in product.slots)
     return 0, frozenset()
+
+
+def _nap_s(exc: Snooze, desk: Desk) -> float:
+    """As long as we were told, and up to a quarter longer, so that a crowd does not come back."""
+    return min(exc.retry_after_s * (1 + desk.chance() / 4), desk.limits.retry_backoff_max_s)
 
 
 def backoff_s(attempt: int, retry_after_s: float | None, limits: Limits, chance: float) -> float:

@@ -36,6 +36,7 @@ class LeaseKeeper:
         self._beat = beat
         self._ttl_s = ttl_s
         self._renew_s = renew_s
+        # By token: a render whose lease we lost may be leased to us a second time.
         self._held: dict[str, str] = {}
         self._guard = threading.Lock()
         self._stopped = threading.Event()
@@ -49,20 +50,16 @@ class LeaseKeeper:
             yield None
             return
         with self._guard:
-            self._held[render_id] = token
+            self._held[token] = render_id
             self._start()
         try:
             yield token
         finally:
-            self._drop(render_id, token)
+            with self._guard:
+                del self._held[token]
             # A lease that can't be given back ends by itself.
             with contextlib.suppress(StateUnavailable):
                 self._state.release_lease(render_id, token)
-
-    def _drop(self, render_id: str, token: str) -> None:
-        with self._guard:
-            if self._held.get(render_id) == token:  # else it was lost, and is a neighbour's now
-                del self._held[render_id]
 
     def close(self) -> None:
         """Stop renewing."""
@@ -77,10 +74,11 @@ class LeaseKeeper:
         while not self._stopped.wait(self._renew_s):
             with self._guard:
                 held = dict(self._held)
-            # First: a pause in which leases may have lapsed must be seen before they are renewed.
-            with contextlib.suppress(StateUnavailable):
-                self._beat()
-            for render_id, token in held.items():
+            if held:
+                # First: a pause in which leases may lapse must be seen before they are renewed.
+                with contextlib.suppress(StateUnavailable):
+                    self._beat()
+            for token, render_id in held.items():
                 self._renew_one(render_id, token)
 
     def _renew_one(self, render_id: str, token: str) -> None:
@@ -92,12 +90,12 @@ class LeaseKeeper:
 
     def _take_again(self, render_id: str, token: str) -> None:
         """Redis was emptied or we were too slow: take it again if nobody has it."""
-        if not self._is_ours(render_id, token):
+        if not self._is_held(token):
             return
         self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
-        if not self._is_ours(render_id, token):  # given back while we took it
+        if not self._is_held(token):  # given back while we took it
             self._state.release_lease(render_id, token)
 
-    def _is_ours(self, render_id: str, token: str) -> bool:
+    def _is_held(self, token: str) -> bool:
         with self._guard:
-            return self._held.get(render_id) == token
+            return token in self._held

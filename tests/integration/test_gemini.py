@@ -33,6 +33,7 @@ from worker.errors import (
     PromptBlocked,
     Refused,
     RenderError,
+    Snooze,
     TryLater,
 )
 from worker.gemini.connection import SecondRequestError, open_http, watched
@@ -271,7 +272,7 @@ def google(code: int, status: str, *details: dict[str, Any]) -> Reply:
         (google(402, "PAYMENT_REQUIRED"), LaneStopped, "model.billing"),
         (google(403, "PERMISSION_DENIED"), LaneStopped, "model.permission"),
         (google(404, "NOT_FOUND"), LaneStopped, "model.gone"),
-        (google(429, "RESOURCE_EXHAUSTED"), TryLater, "model.unavailable"),
+        (google(429, "RESOURCE_EXHAUSTED"), Snooze, "model.limited"),
         (google(429, "RESOURCE_EXHAUSTED", PER_DAY, WAIT), LaneStopped, "quota.daily"),
         (google(500, "INTERNAL"), TryLater, "model.unavailable"),
         (google(503, "UNAVAILABLE"), TryLater, "model.unavailable"),
@@ -302,7 +303,7 @@ def test_the_wait_of_a_429_is_what_retry_info_says() -> None:
     with model_server(google(429, "RESOURCE_EXHAUSTED", WAIT)) as server:
         found = fault(developer(server.url))
 
-    assert isinstance(found, TryLater)
+    assert isinstance(found, Snooze)
     assert found.retry_after_s == 3.5
 
 

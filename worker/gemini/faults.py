@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from worker.errors import LaneStopped, Refused, RenderError, TryLater
+from worker.errors import LaneStopped, Refused, RenderError, Snooze, TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _WORDS_SHOWN = 300
 _TOO_MANY = 429
+_MINUTE_LIMIT_S = 15.0
+"""How long to wait where a minute's limit is reached and nobody says for how long."""
 
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED"})
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
@@ -129,9 +131,8 @@ def _limited(reply: ErrorReply) -> RenderError:
         )
     if any(re.search("Per(Day|Month)", _text(quota.get("quotaId"))) for quota in reply.quotas):
         return LaneStopped("quota.daily", f"a daily or monthly limit is reached ({reply})")
-    return TryLater(
-        "model.unavailable", f"a limit of the platform is reached ({reply})", reply.retry_after_s
-    )
+    wait_s = _MINUTE_LIMIT_S if reply.retry_after_s is None else reply.retry_after_s
+    return Snooze("model.limited", f"a limit of the platform is reached ({reply})", wait_s)
 
 
 def _is_about_the_request(code: int) -> bool:

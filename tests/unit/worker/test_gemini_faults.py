@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.errors import LaneStopped, Refused, RenderError, TryLater
+from worker.errors import LaneStopped, Refused, RenderError, Snooze, TryLater
 from worker.gemini.faults import read_error, translate
 
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
@@ -54,16 +54,16 @@ def quota(quota_id: str, value: str = "100") -> dict[str, Any]:
         (fault(404, "NOT_FOUND"), LaneStopped, "model.gone"),
         (fault(400, "INVALID_ARGUMENT", "aspect ratio"), Refused, "model.rejected"),
         (fault(413), Refused, "model.rejected"),
-        (fault(429, "RESOURCE_EXHAUSTED"), TryLater, "model.unavailable"),
+        (fault(429, "RESOURCE_EXHAUSTED"), Snooze, "model.limited"),
         (
             fault(429, "RESOURCE_EXHAUSTED", "", reason("MODEL_CAPACITY_EXHAUSTED")),
-            TryLater,
-            "model.unavailable",
+            Snooze,
+            "model.limited",
         ),
         (
             fault(429, "RESOURCE_EXHAUSTED", "", quota("RequestsPerMinutePerProject")),
-            TryLater,
-            "model.unavailable",
+            Snooze,
+            "model.limited",
         ),
         (
             fault(429, "RESOURCE_EXHAUSTED", "", quota("GenerateRequestsPerDayPerProjectPerModel")),
@@ -101,22 +101,25 @@ def test_one_daily_limit_among_others_stops_the_lane() -> None:
 def test_the_wait_is_exactly_what_retry_info_says(code: int, delay: str, seconds: float) -> None:
     found = fault(code, "", "", {"@type": RETRY_INFO, "retryDelay": delay}, retry_after="60")
 
-    assert isinstance(found, TryLater)
+    assert isinstance(found, Snooze if code == 429 else TryLater)
     assert found.retry_after_s == seconds
 
 
 @pytest.mark.parametrize("delay", ["", "soon", "-3s", "3", 3, None, {}])
 def test_a_retry_info_that_says_nothing_is_no_wait(delay: object) -> None:
-    found = fault(429, "", "", {"@type": RETRY_INFO, "retryDelay": delay})
+    found = fault(503, "", "", {"@type": RETRY_INFO, "retryDelay": delay})
+    limited = fault(429, "", "", {"@type": RETRY_INFO, "retryDelay": delay})
 
     assert isinstance(found, TryLater)
     assert found.retry_after_s is None
+    assert isinstance(limited, Snooze)
+    assert limited.retry_after_s > 0
 
 
 def test_a_retry_after_header_stands_in_for_a_missing_retry_info() -> None:
     found = fault(429, retry_after="7")
 
-    assert isinstance(found, TryLater)
+    assert isinstance(found, Snooze)
     assert found.retry_after_s == 7
 
 

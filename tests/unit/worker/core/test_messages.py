@@ -180,7 +180,8 @@ def test_a_snooze_costs_no_attempt() -> None:
     _run(place, _claim(attempt=3), Snooze("leased", "another buys it", 5.0))
 
     sent = place.queue.sent[-1]
-    assert (sent.claim.attempt, sent.countdown_s) == (3, 5.0)
+    assert sent.claim.attempt == 3
+    assert 5.0 <= sent.countdown_s <= 1.25 * 5.0
     assert place.sold.total() == 0
 
 
