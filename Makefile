@@ -1,5 +1,5 @@
 # Forwards to ./dev, which needs no make. Arguments: make test ARGS="-k fingerprint"
-TASKS = setup demo test check bench simulate simulator docs lock
+TASKS = setup demo test check bench simulate soak simulator docs lock
 
 .PHONY: help $(TASKS)
 help:

@@ -19,6 +19,7 @@ FINISH = "skuscene.finish"
 FEED = "skuscene.feed"
 COMMIT = "skuscene.commit"
 PUBLISH = "skuscene.publish"
+REPAIR = "skuscene.repair"
 
 QUEUES = ("prepare", "generate", "finish", "control")
 QUEUE_OF = {
@@ -28,6 +29,7 @@ QUEUE_OF = {
     FEED: "control",
     COMMIT: "control",
     PUBLISH: "control",
+    REPAIR: "finish",
 }
 
 
@@ -72,6 +74,21 @@ class RenderClaim(ProductClaim):
     def name(self) -> str:
         """The slot's name in purchases: ``<import>/<part>/<slot index>``."""
         return claim_name(self.import_id, self.part, self.slot)
+
+
+class RepairClaim(Claim):
+    """Something of a manifest that is missing or damaged and may be made again from the store.
+
+    With ``part`` and ``row`` (the slot's index) the files of that result line, with ``part`` alone
+    the results part, with neither what the import has beside its parts. ``request`` names who
+    asked: the answer (:class:`catalog.repairs.Repair`) says it again.
+    """
+
+    revision: int = Field(ge=1)
+    part: int | None = Field(default=None, ge=0)
+    row: int | None = Field(default=None, ge=0)
+    request: str = ""
+    attempt: int = Field(default=1, ge=1)
 
 
 def claim_name(import_id: str, part: int, slot: int) -> str:

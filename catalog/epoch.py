@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Protocol
 
+from catalog.revisions import unpublished
 from catalog.state import Epoch
 
 if TYPE_CHECKING:
@@ -38,16 +39,3 @@ def ensure_epoch(
     elif unpublished(store):
         wait_s = model_deadline_s
     state.begin_epoch(uuid.uuid4().hex, buy_not_before=state.now() + wait_s)
-
-
-def unpublished(store: Store) -> tuple[str, ...]:
-    """Imports that are planned and have no manifest, oldest id first."""
-    planned: set[str] = set()
-    published: set[str] = set()
-    for entry in store.list("imports/"):
-        _, import_id, *rest = entry.key.split("/")
-        if rest == ["import.json"]:
-            planned.add(import_id)
-        if rest == ["manifest.json"]:
-            published.add(import_id)
-    return tuple(sorted(planned - published))

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field
 
 from catalog.money import ZERO, Usd
 from catalog.product import Photo
-from catalog.results import ManifestFile, RowCounts
+from catalog.results import ManifestFile, ResultLine, RowCounts
 from catalog.scenes import SceneBook
 from catalog.wire import ImportId, Sha256, Wire
 
@@ -125,7 +125,10 @@ class Import(Wire):
 
 
 class Control(Wire):
-    """``control.json``: intent. Redis only caches it; replaced on its ETag."""
+    """``control.json``: intent. Redis only caches it; replaced on its ETag.
+
+    ``revision`` is the one that the intent was spoken to.
+    """
 
     schema_: Annotated[Literal["skuscene.control/1"], Field(alias="schema")] = "skuscene.control/1"
     import_id: ImportId
@@ -137,6 +140,35 @@ class Control(Wire):
     revision: int = 1
     by: str
     at: AwareDatetime
+
+    def intent_for(self, revision: int) -> Literal["run", "pause", "cancel"]:
+        """What is wanted of a revision: a word to an earlier one has had its effect."""
+        return self.intent if self.revision >= revision else "run"
+
+
+class Retry(Wire):
+    """``retry.r<N>.json``: which rows of the revision before are run again. Created once.
+
+    While there is no ``manifest.r<N>.json``, that revision is being made. ``parts`` are the shards
+    that hold such rows, ``renders`` is how many there are.
+    """
+
+    schema_: Annotated[Literal["skuscene.retry/1"], Field(alias="schema")] = "skuscene.retry/1"
+    import_id: ImportId
+    revision: int = Field(ge=2)
+    statuses: tuple[Literal["failed", "blocked", "cancelled"], ...] = Field(min_length=1)
+    reason: str | None = None
+    skus: tuple[str, ...] = ()
+    parts: tuple[int, ...] = Field(min_length=1)
+    renders: int = Field(ge=1)
+    by: str
+    at: AwareDatetime
+
+    def wants(self, line: ResultLine) -> bool:
+        """Whether a row is to be run again."""
+        if line.status.value not in self.statuses or self.reason not in {None, line.reason}:
+            return False
+        return not self.skus or not {line.sku, *line.skus}.isdisjoint(self.skus)
 
 
 class DryRun(Wire):

@@ -17,6 +17,7 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _LONGEST_SLUG = 180
 _CUT_AT = 146
 _TOKEN = re.compile(r"__|_[0-9A-F]{2}|.", re.DOTALL)
+_REVISION = re.compile(r"(?:^|/)(?:manifest|retry)\.r([1-9][0-9]*)\.json$")
 
 
 def slug(text: str) -> str:
@@ -151,6 +152,33 @@ def manifest_revision(import_id: str, revision: int) -> str:
 def manifest(import_id: str) -> str:
     """The newest manifest, replaced last."""
     return f"{import_folder(import_id)}manifest.json"
+
+
+def manifest_revisions(import_id: str) -> str:
+    """The prefix of all manifest revisions."""
+    return f"{import_folder(import_id)}manifest.r"
+
+
+def retry(import_id: str, revision: int) -> str:
+    """Which rows are run again for a revision; created once: the revision is being made."""
+    return f"{retries(import_id)}{revision}.json"
+
+
+def retries(import_id: str) -> str:
+    """The prefix of all retries."""
+    return f"{import_folder(import_id)}retry.r"
+
+
+def revision_no(name: str) -> int | None:
+    """The revision in ``manifest.r<N>.json`` or ``retry.r<N>.json``; ``None`` in any other name."""
+    found = _REVISION.search(name)
+    return int(found[1]) if found else None
+
+
+def repair(import_id: str, part: int | None = None, row: int | None = None) -> str:
+    """What the last repair came to: of a line's files, of a results part, or of all beside them."""
+    name = "import" if part is None else f"{part:05}" + ("" if row is None else f"-{row:05}")
+    return f"{import_folder(import_id)}repairs/{name}.json"
 
 
 def gallery(import_id: str, name: str = "index.html") -> str:

@@ -181,13 +181,12 @@ class Tries:
     """What a slot has gone through, over all its messages.
 
     ``attempts`` ended without a sale or without a picture, ``doubtful`` ones were never answered,
-    though their process lived; ``deaths`` counts processes that died at work on the slot.
-    ``wasted_micro`` was paid for answers without a picture. ``reason`` is the last one's.
+    though their process lived. ``wasted_micro`` was paid for answers without a picture. ``reason``
+    is the last one's.
     """
 
     attempts: int = 0
     doubtful: int = 0
-    deaths: int = 0
     wasted_micro: int = 0
     reason: str = ""
 
@@ -296,29 +295,37 @@ class OpenCalls:
         """What a slot has gone through."""
         with translated():
             found = self._redis.hmget(
-                self._tries(import_id), [f"{kind}:{part}:{slot}" for kind in "adkwr"]
+                self._tries(import_id), [f"{kind}:{part}:{slot}" for kind in "adwr"]
             )
         return Tries(
             attempts=int(found[0] or 0),
             doubtful=int(found[1] or 0),
-            deaths=int(found[2] or 0),
-            wasted_micro=int(found[3] or 0),
-            reason=str(found[4] or ""),
+            wasted_micro=int(found[2] or 0),
+            reason=str(found[3] or ""),
         )
 
     def rebuild(
-        self, import_id: str, *, spent: int, doubtful: int, slots: Mapping[str, int]
+        self,
+        import_id: str,
+        *,
+        spent: int,
+        doubtful: int,
+        slots: Mapping[str, int],
+        reasons: Mapping[str, str],
     ) -> None:
         """Take over what the ledger knows, where it is more than Redis does.
 
         ``slots`` has fields of ``<kind>:<part>:<slot>``, as they stand in Redis: ``m`` micro-USD
-        spent, ``w`` of it without a picture, ``a`` attempts, ``d`` doubtful calls.
+        spent, ``w`` of it without a picture, ``a`` attempts, ``d`` doubtful calls. ``reasons`` has
+        the last one of each slot.
         """
         facts: list[str | int] = [1, "spent_micro", spent, 1, "doubtful_micro", doubtful]
         for field, value in slots.items():
             facts += [2, field, value]
         with translated():
             self._run(_REBUILD, [self._import(import_id), self._tries(import_id)], facts)
+            for at, reason in reasons.items():
+                self._redis.hsetnx(self._tries(import_id), f"r:{at}", reason)
 
     def was_rebuilt(self, import_id: str) -> bool:
         """Whether what Redis knows of an import's money was once rebuilt from the ledger."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from catalog import claims
-from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, ShardClaim
+from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, RepairClaim, ShardClaim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ SHAPES: Final[Mapping[str, type[Claim]]] = {
     claims.FEED: ImportClaim,
     claims.COMMIT: ShardClaim,
     claims.PUBLISH: ImportClaim,
+    claims.REPAIR: RepairClaim,
 }
 """What a message of each task carries."""
 

@@ -67,8 +67,9 @@ class Purchase(Wire):
     """One bought picture.
 
     Carried by the take object itself, so that nothing else is needed to rebuild record, ledger and
-    status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``, and
-    ``call`` the call to the model, as the ledger does.
+    status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``,
+    ``revision`` the import's revision that bought it, and ``call`` the call to the model, as the
+    ledger does.
     """
 
     take: int = Field(ge=1)
@@ -83,6 +84,7 @@ class Purchase(Wire):
     sent_at: AwareDatetime
     answered_at: AwareDatetime
     attempts: int = 1
+    revision: int = 1
     call: str = ""
 
     @property
@@ -174,6 +176,7 @@ class Refusal(Wire):
     cost_usd: Usd
     refused_at: AwareDatetime
     import_id: str
+    revision: int = 1
 
 
 class LedgerLine(Wire):
@@ -204,6 +207,7 @@ class LedgerLine(Wire):
     worker: str
     call: str = ""
     attempt: bool = True
+    revision: int = 1
 
 
 class SourceVersion(Wire):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 
-from catalog.imports import Control, DryRun, Import, PlannedProduct
+from catalog.imports import Control, DryRun, Import, PlannedProduct, Retry
 from catalog.parked import ParkedMessage
 from catalog.product import RejectedRow
 from catalog.renders import LedgerLine, Refusal, RenderRecord, SourceEntry
+from catalog.repairs import Repair
 from catalog.results import CatalogPointer, ImportStatus, Manifest, ResultLine
 from catalog.store.opening import StoreIdentity
 from catalog.wire import Wire
@@ -23,9 +24,11 @@ SHAPES: dict[str, type[Wire]] = {
     "import": Import,
     "plan": PlannedProduct,
     "control": Control,
+    "retry": Retry,
     "rejected": RejectedRow,
     "refused": Refusal,
     "parked": ParkedMessage,
+    "repair": Repair,
     "ledger": LedgerLine,
     "source": SourceEntry,
     "catalog": CatalogPointer,

@@ -30,15 +30,53 @@ LETTERS = {
     Status.CANCELLED: "c",
 }
 
+_REGISTER = """
+redis.call('SADD', KEYS[2], ARGV[1])
+if redis.call('HEXISTS', KEYS[1], 'shards') == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'shards', ARGV[2], 'renders', ARGV[3], 'revision', ARGV[4])
+for i = 5, #ARGV, 2 do
+  local have = tonumber(redis.call('HGET', KEYS[1], ARGV[i]) or '0')
+  if have < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+return 1
+"""
+
+_FORGET = """
+if ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'revision') or '1') ~= ARGV[2] then return 0 end
+redis.call('SREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1])
+for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+return 1
+"""
+
 _OPEN_SHARD = """
 if redis.call('HGET', KEYS[1], 'feeder') ~= ARGV[1] then return -1 end
 if redis.call('HEXISTS', KEYS[4], ARGV[2]) == 1 then return 0 end
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-redis.call('HSET', KEYS[3], 'status', string.rep('.', tonumber(ARGV[3])), 'left', ARGV[3])
+local _, left = string.gsub(ARGV[3], '%.', '')
+redis.call('HSET', KEYS[3], 'status', ARGV[3], 'left', left, 'micro', ARGV[5])
 redis.call('SADD', KEYS[2], ARGV[2])
 local due = redis.call('TIME')[1] + tonumber(ARGV[4])
-for slot = 0, tonumber(ARGV[3]) - 1 do
-  redis.call('ZADD', KEYS[5], due, ARGV[2] .. ':' .. slot)
+for slot = 0, #ARGV[3] - 1 do
+  local letter = string.sub(ARGV[3], slot + 1, slot + 1)
+  if letter == '.' then
+    redis.call('ZADD', KEYS[5], due, ARGV[2] .. ':' .. slot)
+  else
+    redis.call('HINCRBY', KEYS[3], 'n:' .. letter, 1)
+  end
+end
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
+  redis.call('HSET', KEYS[6], ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+while at < #ARGV do
+  for _, kind in ipairs({'m:', 'w:'}) do
+    local name = kind .. ARGV[2] .. ':' .. ARGV[at]
+    local have = tonumber(redis.call('HGET', KEYS[7], name) or '0')
+    if have < tonumber(ARGV[at + 1]) then redis.call('HSET', KEYS[7], name, ARGV[at + 1]) end
+  end
+  at = at + 2
 end
 return 1
 """
@@ -70,6 +108,8 @@ return {1, redis.call('HINCRBY', KEYS[1], 'left', -1)}
 """
 
 _COMMIT = """
+if redis.call('HEXISTS', KEYS[1], 'shards') == 0 then return 0 end
+if (redis.call('HGET', KEYS[1], 'revision') or '1') ~= ARGV[3] then return 0 end
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return 0 end
 redis.call('HSET', KEYS[3], ARGV[1], ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
@@ -77,10 +117,11 @@ local slots = #(redis.call('HGET', KEYS[4], 'status') or '')
 for slot = 0, slots - 1 do
   local at = ':' .. ARGV[1] .. ':' .. slot
   redis.call('HDEL', KEYS[6],
-    'a' .. at, 'd' .. at, 'k' .. at, 'm' .. at, 'w' .. at, 'r' .. at, 'o' .. at)
+    'a' .. at, 'd' .. at, 'm' .. at, 'w' .. at, 'r' .. at, 'o' .. at,
+    'prepare' .. at, 'generate' .. at, 'finish' .. at, 'repair' .. at)
 end
 redis.call('DEL', KEYS[4], KEYS[5])
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
@@ -93,18 +134,21 @@ return 1
 """
 
 _BEGIN_WORK = """
+local stage = string.match(ARGV[2], '^[^|]*')
 local due = redis.call('TIME')[1] + tonumber(ARGV[1])
 local now = tonumber(redis.call('TIME')[1])
 local deaths = 0
 for i = 3, #ARGV do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
   if score then
-    if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 and tonumber(score) <= now then
-      redis.call('HINCRBY', KEYS[3], 'k:' .. ARGV[i], 1)
+    local before = redis.call('HGET', KEYS[2], ARGV[i])
+    if before and tonumber(score) <= now then
+      redis.call('HINCRBY', KEYS[3], string.match(before, '^[^|]*') .. ':' .. ARGV[i], 1)
     end
     redis.call('ZADD', KEYS[1], due, ARGV[i])
     redis.call('HSET', KEYS[2], ARGV[i], ARGV[2])
-    deaths = math.max(deaths, tonumber(redis.call('HGET', KEYS[3], 'k:' .. ARGV[i]) or '0'))
+    local died = redis.call('HGET', KEYS[3], stage .. ':' .. ARGV[i])
+    deaths = math.max(deaths, tonumber(died or '0'))
   end
 end
 return deaths
@@ -112,7 +156,8 @@ return deaths
 
 _END_WORK = """
 for i = 2, #ARGV do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+  local who = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '|(.*)$')
+  if who == ARGV[1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
 end
 return 1
 """
@@ -122,10 +167,11 @@ local now = tonumber(redis.call('TIME')[1])
 local died = {}
 for i = 1, #ARGV do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1 and (not score or tonumber(score) <= now) then
+  local before = redis.call('HGET', KEYS[2], ARGV[i])
+  if before and (not score or tonumber(score) <= now) then
     redis.call('HDEL', KEYS[2], ARGV[i])
     if score then
-      redis.call('HINCRBY', KEYS[3], 'k:' .. ARGV[i], 1)
+      redis.call('HINCRBY', KEYS[3], string.match(before, '^[^|]*') .. ':' .. ARGV[i], 1)
       died[#died + 1] = ARGV[i]
     end
   end
@@ -288,7 +334,7 @@ class State:
             names = [f"{self._prefix}:epoch", self._recovered]
             return Recovery(str(self._run(_RECOVERY, names, [])).partition(":")[0])
 
-    def claim_recovery(self, token: str, *, ttl_s: float = 60.0) -> bool:
+    def claim_recovery(self, token: str, *, ttl_s: float = 20.0) -> bool:
         """Whether this epoch's recovery is still to be begun, and now is ours.
 
         Ours for ``ttl_s``: if we die over it, somebody else does it. ``end_rebuilding`` ends it.
@@ -296,6 +342,12 @@ class State:
         with translated():
             begun = f"{Recovery.BEGUN}:{token}"
             return bool(self._redis.set(self._recovered, begun, nx=True, px=int(ttl_s * 1000)))
+
+    def keep_rebuilding(self, token: str, *, ttl_s: float = 20.0) -> None:
+        """Say that the recovery that we have begun goes on."""
+        with translated():
+            begun = f"{Recovery.BEGUN}:{token}"
+            self._run(_RENEW, [self._recovered], [begun, int(ttl_s * 1000)])
 
     def end_rebuilding(self, token: str) -> None:
         """Remember that Redis knows again what the store does.
@@ -306,6 +358,12 @@ class State:
         with translated():
             names = [self._recovered]
             self._run(_ADVANCE, names, [f"{Recovery.BEGUN}:{token}", Recovery.REBUILT.value])
+
+    def give_up_rebuilding(self, token: str) -> None:
+        """Let somebody else, or ourselves, begin it again at once."""
+        with translated():
+            begun = f"{Recovery.BEGUN}:{token}"
+            self._run(_RELEASE, [self._recovered], [begun])
 
     def finish_recovery(self) -> None:
         """Remember that nothing of before is open any more, and all of it is known."""
@@ -327,13 +385,33 @@ class State:
 
     # -- imports -----------------------------------------------------------------------------
 
-    def register(self, import_id: str, *, shards: int, renders: int) -> None:
-        """Make an import known; again changes nothing."""
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.sadd(f"{self._prefix}:imports", import_id)
-            pipe.hsetnx(self._import(import_id), "shards", shards)
-            pipe.hsetnx(self._import(import_id), "renders", renders)
-            pipe.execute()
+    def register(
+        self,
+        import_id: str,
+        *,
+        shards: int,
+        renders: int,
+        revision: int = 1,
+        spent_micro: int = 0,
+        doubtful_micro: int = 0,
+    ) -> None:
+        """Make a revision of an import known, and what the earlier ones cost.
+
+        Changes nothing while one is known.
+        """
+        cost = ["spent_micro", spent_micro, "doubtful_micro", doubtful_micro]
+        with translated():
+            self._run(
+                _REGISTER,
+                [self._import(import_id), f"{self._prefix}:imports"],
+                [import_id, shards, renders, revision, *cost],
+            )
+
+    def revision(self, import_id: str) -> int | None:
+        """Which revision of an import is being made, as far as Redis knows."""
+        with translated():
+            shards, found = self._redis.hmget(self._import(import_id), ["shards", "revision"])
+        return None if shards is None else int(found or 1)
 
     def is_registered(self, import_id: str) -> bool:
         """Whether Redis knows the import."""
@@ -345,19 +423,21 @@ class State:
         with translated():
             return tuple(sorted(self._redis.smembers(f"{self._prefix}:imports")))
 
-    def forget(self, import_id: str) -> None:
-        """Drop an import's state: it is published, the store knows all."""
+    def forget(self, import_id: str, *, revision: int | None = None) -> None:
+        """Drop an import's state: it is published, the store knows all.
+
+        With ``revision`` only that one's: somebody who is late must not drop the next one's.
+        """
         parts = self.open_parts(import_id)
-        shards = [self._shard(import_id, part) for part in parts]
-        outcomes = [self._outcomes(import_id, part) for part in parts]
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.srem(f"{self._prefix}:imports", import_id)
-            pipe.delete(self._import(import_id), self._open(import_id))
-            pipe.delete(self._committed(import_id), self._due(import_id))
-            pipe.delete(self._tries(import_id), self._work(import_id))
-            if parts:
-                pipe.delete(*shards, *outcomes)
-            pipe.execute()
+        names = [
+            *(self._import(import_id), f"{self._prefix}:imports", self._open(import_id)),
+            *(self._committed(import_id), self._due(import_id)),
+            *(self._tries(import_id), self._work(import_id)),
+            *(self._shard(import_id, part) for part in parts),
+            *(self._outcomes(import_id, part) for part in parts),
+        ]
+        with translated():
+            self._run(_FORGET, names, [import_id, "" if revision is None else revision])
 
     def progress(self, import_id: str) -> Progress | None:
         """Counts of committed and open shards together; ``None`` if Redis knows nothing."""
@@ -424,12 +504,26 @@ class State:
                     self._run(_DROP_FEEDER, [key], [token])
 
     def open_shard(
-        self, import_id: str, token: str, *, part: int, slots: int, within_s: float = 60.0
+        self,
+        import_id: str,
+        token: str,
+        *,
+        part: int,
+        slots: int,
+        within_s: float = 60.0,
+        kept: Mapping[int, ResultLine] | None = None,
+        paid_micro: Mapping[int, int] | None = None,
     ) -> bool:
         """Give a shard state, unless it has some or is committed; only the feeder may.
 
-        Each slot is expected to be taken up within ``within_s``; see :meth:`overdue`.
+        Slots that are ``kept`` have their outcome at once; each other one is expected to be taken
+        up within ``within_s`` (see :meth:`overdue`), and may have cost something before.
         """
+        lines = kept or {}
+        status = "".join(LETTERS[lines[at].status] if at in lines else OPEN for at in range(slots))
+        written = [fact for at, line in lines.items() for fact in (at, line.model_dump_json())]
+        paid = [fact for pair in (paid_micro or {}).items() for fact in pair]
+        micro = sum(line.cost_usd.micro for line in lines.values())
         with translated():
             done = self._run(
                 _OPEN_SHARD,
@@ -439,8 +533,10 @@ class State:
                     self._shard(import_id, part),
                     self._committed(import_id),
                     self._due(import_id),
+                    self._outcomes(import_id, part),
+                    self._tries(import_id),
                 ],
-                [token, part, slots, math.ceil(within_s)],
+                [token, part, status, math.ceil(within_s), micro, len(lines), *written, *paid],
             )
         return int(done) == 1
 
@@ -503,16 +599,26 @@ class State:
                 )
 
     def begin_work(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
     ) -> int:
-        """Say who works on open slots; returns how many processes died at work on one of them.
+        """Say who works on open slots, and at which stage.
 
-        Where the last one to say so fell silent, and did not end, that was a death.
+        Returns how many processes died at this stage's work on one of them. Where the last one to
+        say that he works on a slot fell silent, and did not end, that was a death.
         """
         with translated():
             names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
             members = [f"{part}:{slot}" for slot in slots]
-            return int(self._run(_BEGIN_WORK, names, [math.ceil(within_s), worker, *members]))
+            return int(
+                self._run(_BEGIN_WORK, names, [math.ceil(within_s), f"{stage}|{worker}", *members])
+            )
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
         """Say that the work on some slots has ended, however."""
@@ -553,8 +659,11 @@ class State:
             found = self._redis.hgetall(self._outcomes(import_id, part))
         return {int(at): ResultLine.from_json(line) for at, line in found.items()}
 
-    def commit(self, import_id: str, committed: ManifestPart) -> bool:
-        """Mark a shard committed, add its counts, drop its state; once."""
+    def commit(self, import_id: str, committed: ManifestPart, *, revision: int = 1) -> bool:
+        """Mark a shard of a revision committed, add its counts, drop its state; once.
+
+        Somebody who is late, at an import that is forgotten or at its next revision, marks nothing.
+        """
         counts = committed.counts
         tally: list[str | int] = ["micro", committed.cost_usd.micro]
         for status, letter in LETTERS.items():
@@ -570,7 +679,7 @@ class State:
                     self._outcomes(import_id, committed.part),
                     self._tries(import_id),
                 ],
-                [committed.part, committed.model_dump_json(), *tally],
+                [committed.part, committed.model_dump_json(), revision, *tally],
             )
         return int(done) == 1
 

@@ -19,20 +19,21 @@ from typing import TYPE_CHECKING
 from catalog import keys
 from catalog.results import Manifest
 from catalog.settings import Settings, read_settings
-from producers import control, importing, reporting
+from producers import control, importing, reporting, retrying, verifying
 from producers.importing import Order
+from producers.retrying import Selection
 from producers.services import Services, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from catalog.imports import Control, DryRun, Import
+    from catalog.imports import Control, DryRun, Import, Retry
     from catalog.money import Usd
     from catalog.results import ImportStatus
     from producers.planning import Plan
-    from producers.reporting import Verification
+    from producers.verifying import Verification
 
-__all__ = ["Order", "Skuscene"]
+__all__ = ["Order", "Selection", "Skuscene"]
 
 OVER = frozenset({"complete", "cancelled", "paused"})
 """States in which nothing happens any more until somebody does something."""
@@ -125,6 +126,15 @@ class Skuscene:
         """Send no further call and publish what there is."""
         return control.cancel(self._services, import_id)
 
+    def retry(self, import_id: str, selection: Selection | None = None) -> Retry:
+        """Run rows of a published import again, as its next revision; by default what failed.
+
+        Raises:
+            UnknownImport: the store has no such import.
+            RetryRefused: it still runs, or no row fits.
+        """
+        return retrying.retry(self._services, import_id, selection or Selection())
+
     def manifest(self, import_id: str) -> Manifest:
         """The newest manifest of an import.
 
@@ -143,4 +153,4 @@ class Skuscene:
         Raises:
             UnknownImport: there is no manifest (yet).
         """
-        return reporting.verify(self._services.store, import_id)
+        return verifying.verify(self._services.store, import_id)

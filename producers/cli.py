@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     Run = Callable[[argparse.Namespace], int]
 
 _LATER = {
-    "retry": "run failed or blocked renders of a published import again",
     "rerender": "buy a product's picture anew, with a note",
     "approve": "accept renders in review",
     "reject": "refuse renders in review",
@@ -66,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_import(verbs)
     _add_reports(verbs)
     _add_controls(verbs)
+    _add_retry(verbs)
     _add_parked(verbs)
     _add_facts(verbs)
     _add_processes(verbs)
@@ -169,9 +169,26 @@ def _add_reports(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     status.add_argument("--watch", action="store_true", help="show it live until it is over")
     _json(status)
     verify = _verb(
-        verbs, "verify", "read every object that a manifest names and compare it", _run_verify
+        verbs,
+        "verify",
+        "read every object that a manifest names and compare it",
+        _run_verify,
+        "  skuscene verify ID                a list of what is damaged, and what can be done\n"
+        "  skuscene verify ID --repair --wait\n\n"
+        "--repair asks workers to make again what can be made from what is left: delivery files\n"
+        "from their masters, records, contact sheet, pointers. It buys nothing, and puts a file\n"
+        "back only with the very bytes that the manifest names.",
     )
     verify.add_argument("id", metavar="ID")
+    verify.add_argument(
+        "--revision", type=_positive, metavar="N", help="of this manifest revision [the newest]"
+    )
+    verify.add_argument("--repair", action="store_true", help="have it made again where it can be")
+    verify.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        help="with --repair: wait for the workers and verify again [on a terminal]",
+    )
     _json(verify)
     gallery = _verb(verbs, "gallery", "say where an import's contact sheet is", _run_gallery)
     gallery.add_argument("id", metavar="ID")
@@ -192,6 +209,34 @@ def _add_controls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         verbs, "recover", "rebuild from the store what Redis knew of an import", _run_recover
     )
     recover.add_argument("id", metavar="ID")
+
+
+def _add_retry(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _verb(
+        verbs,
+        "retry",
+        "run failed or blocked renders of a published import again",
+        _run_retry,
+        "  skuscene retry ID                              whatever failed\n"
+        "  skuscene retry ID --reason model.unavailable   whatever ended for this reason\n"
+        "  skuscene retry ID --sku A-17 --wait\n"
+        "  skuscene retry ID --status cancelled           go on with a cancelled import\n\n"
+        "All other rows keep their line. The manifest's next revision appears when all of it is "
+        "done;\nno file that an earlier one names ever changes. The import's budget counts for all "
+        "revisions.",
+    )
+    parser.add_argument("id", metavar="ID")
+    parser.add_argument(
+        "--status",
+        metavar="S,...",
+        help="failed, blocked, cancelled [failed; with --reason: any of them]",
+    )
+    parser.add_argument("--reason", metavar="CODE", help="only rows that ended for this reason")
+    parser.add_argument(
+        "--sku", metavar="SKU", action="append", help="only rows of this SKU; may be repeated"
+    )
+    parser.add_argument("--wait", action="store_true", help="wait until it is done")
+    _json(parser)
 
 
 def _add_parked(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -294,6 +339,12 @@ def _run_control(options: argparse.Namespace) -> int:
     from producers.commands.imports import run_control
 
     return run_control(options)
+
+
+def _run_retry(options: argparse.Namespace) -> int:
+    from producers.commands.imports import run_retry
+
+    return run_retry(options)
 
 
 def _run_recover(options: argparse.Namespace) -> int:

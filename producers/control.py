@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from catalog import keys
 from catalog.imports import Control, Import
+from catalog.revisions import open_revision
 from catalog.store.port import Conflict
 from producers.importing import hand_over, whoami
 from producers.reporting import UnknownImport
@@ -70,7 +71,7 @@ def recover(services: Services, import_id: str) -> str:
     if found is None:
         msg = f"there is no import {import_id!r} in this store: `skuscene status` lists them"
         raise UnknownImport(msg)
-    if services.store.has(keys.manifest(import_id)):
+    if open_revision(services.store, import_id) is None:
         return "published: nothing to recover"
     hand_over(Import.from_json(found.content), services, refeed=True)
     return "fed again from the store"
@@ -90,9 +91,10 @@ def _tell(
             msg = f"there is no import {import_id!r} in this store: `skuscene status` lists them"
             raise UnknownImport(msg)
         control = Control.from_json(found.content)
-        _check_possible(services, import_id, control, intent)
+        revision = _check_possible(services, import_id, control, intent)
         told = control.changed(
             intent=intent,
+            revision=revision,
             reason=reason,
             message=None,
             budget_usd=budget or control.budget_usd,
@@ -114,13 +116,19 @@ def _tell(
     raise ControlRefused(msg)
 
 
-def _check_possible(services: Services, import_id: str, control: Control, intent: str) -> None:
-    if services.store.has(keys.manifest(import_id)):
+def _check_possible(services: Services, import_id: str, control: Control, intent: str) -> int:
+    """The revision that the word is spoken to."""
+    revision = open_revision(services.store, import_id)
+    if revision is None:
         msg = f"import {import_id} is published: there is nothing left to {intent}"
         raise ControlRefused(msg)
-    if control.intent == "cancel" and intent != "cancel":
-        msg = f"import {import_id} is cancelled: import the feed again; what was bought is reused"
+    if control.intent_for(revision) == "cancel" and intent != "cancel":
+        msg = (
+            f"import {import_id} is cancelled: once it is published, "
+            f"`skuscene retry {import_id} --status cancelled` goes on; what was bought is reused"
+        )
         raise ControlRefused(msg)
+    return revision
 
 
 def _feed_again(services: Services, import_id: str) -> None:

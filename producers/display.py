@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from catalog.imports import DryRun
     from catalog.results import ImportStatus
     from producers.planning import Plan
-    from producers.reporting import Verification
+    from producers.verifying import Verification
 
 _STYLES = {
     "succeeded": "green",
@@ -208,7 +208,19 @@ def verification_text(report: Verification) -> str:
     if report.holds:
         return head + "all as the manifest says"
     told = [
-        f"  {found.problem:<10} {found.key}: expected {found.expected}, found {found.found}"
+        f"  {found.kind:<10} {found.key}: expected {found.expected}, found {found.found}\n"
+        f"             {found.cure}"
         for found in report.problems
     ]
     return "\n".join([f"{head}{len(told)} differ", *told])
+
+
+@contextlib.contextmanager
+def verifying() -> Iterator[Callable[[int], None]]:
+    """Show how many objects were read: live on a terminal, every thousand elsewhere."""
+    console = talk()
+    if not console.is_terminal:
+        yield lambda count: None if count % 1_000 else console.print(f"{count} objects read")
+        return
+    with console.status("verifying") as spinner:
+        yield lambda count: spinner.update(f"verifying: {count} objects read")

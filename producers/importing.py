@@ -28,7 +28,8 @@ from catalog.imports import Control, DryRun, FeedSummary, Import, ModelChoice
 from catalog.models import UnknownModel, load_models
 from catalog.money import Usd
 from catalog.product import Photo
-from catalog.results import RowCounts
+from catalog.results import Costs, RowCounts
+from catalog.revisions import manifest_in, open_revision
 from catalog.store.port import sha256_hex
 from producers.feeds.feed import open_feed
 from producers.images import ImageFolder, Uploads
@@ -197,16 +198,31 @@ def start_import(
 
 
 def hand_over(imported: Import, services: Services, *, refeed: bool = False) -> None:
-    """Make an import known to Redis and ask for its feeder; again changes nothing."""
-    if services.store.has(keys.manifest(imported.import_id)):
+    """Make an import known to Redis and ask for its feeder; again changes nothing.
+
+    Does nothing once all revisions are published.
+    """
+    revision = open_revision(services.store, imported.import_id)
+    if revision is None:
         return
+    before = _cost_before(services.store, imported.import_id, revision)
     services.state.register(
         imported.import_id,
         shards=len(imported.parts),
         renders=sum(part.renders for part in imported.parts),
+        revision=revision,
+        spent_micro=before.spent.micro,
+        doubtful_micro=before.doubtful.micro,
     )
     claim = ImportClaim(store=services.store_id, import_id=imported.import_id, refeed=refeed)
     services.queue.enqueue(claims.FEED, claim)
+
+
+def _cost_before(store: Store, import_id: str, revision: int) -> Costs:
+    if revision == 1:
+        return Costs()
+    manifest = manifest_in(store.read(keys.manifest_revision(import_id, revision - 1)))
+    return manifest.cost_usd if manifest else Costs()
 
 
 def _write(

@@ -1,29 +1,23 @@
-"""How does an import stand, and does a manifest hold?"""
+"""How does an import stand?"""
 
 from __future__ import annotations
 
-import gzip
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from catalog import keys
-from catalog.imports import Control, Import
+from catalog.imports import Control, Import, Retry
 from catalog.money import Usd
 from catalog.results import (
     Costs,
     ImportStatus,
     Manifest,
     RenderCounts,
-    ResultLine,
     ShardCounts,
 )
+from catalog.revisions import open_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from catalog.state import State
     from catalog.store.port import Store
 
@@ -48,10 +42,15 @@ def import_status(store: Store, state: State | None, import_id: str) -> ImportSt
     imported = _read(store, keys.import_(import_id), Import)
     if imported is None:
         return _planning(import_id, control)
-    manifest = _read(store, keys.manifest(import_id), Manifest)
-    if manifest is not None:
-        return _published(manifest)
-    return _running(imported, control, state)
+    revision = open_revision(store, import_id)
+    if revision is None:
+        return _published(_read(store, keys.manifest(import_id), Manifest))
+    begun_at, renders = imported.created_at, imported.counts.renders
+    if revision > 1:
+        retry: Retry = _read(store, keys.retry(import_id, revision), Retry)
+        begun_at, renders = retry.at, retry.renders
+    intent = control.changed(intent=control.intent_for(revision)) if control else None
+    return _running(imported, intent, state, begun_at=begun_at, renders=renders)
 
 
 def _read(store: Store, key: str, shape: Any) -> Any:
@@ -96,7 +95,14 @@ def _published(manifest: Manifest) -> ImportStatus:
     )
 
 
-def _running(imported: Import, control: Control | None, state: State | None) -> ImportStatus:
+def _running(
+    imported: Import,
+    control: Control | None,
+    state: State | None,
+    *,
+    begun_at: datetime,
+    renders: int,
+) -> ImportStatus:
     progress = state.progress(imported.import_id) if state else None
     micro_usd = progress.micro_usd if progress else 0
     if state and progress:
@@ -106,7 +112,8 @@ def _running(imported: Import, control: Control | None, state: State | None) -> 
     expected = imported.counts.renders
     counts = progress.counts if progress else RenderCounts(expected=expected, open=expected)
     committed = progress.committed if progress else 0
-    elapsed_s = (datetime.now(UTC) - imported.created_at).total_seconds()
+    elapsed_s = (datetime.now(UTC) - begun_at).total_seconds()
+    done = max(0, renders - counts.open)
     return ImportStatus(
         import_id=imported.import_id,
         state=_state(control, committed=committed, total=len(imported.parts)),
@@ -122,7 +129,7 @@ def _running(imported: Import, control: Control | None, state: State | None) -> 
         shards=ShardCounts(total=len(imported.parts), committed=committed),
         started_at=imported.created_at,
         finished_at=None,
-        eta_s=round(elapsed_s / counts.settled * counts.open, 1) if counts.settled else None,
+        eta_s=round(elapsed_s / done * counts.open, 1) if done else None,
     )
 
 
@@ -132,117 +139,3 @@ def _state(control: Control | None, *, committed: int, total: int) -> Any:
     if control and control.intent == "pause":
         return "paused"
     return "running"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """An object that is not what the manifest says."""
-
-    key: str
-    problem: str
-    expected: str
-    found: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """What reading every object that a manifest names showed."""
-
-    import_id: str
-    revision: int
-    objects: int
-    bytes: int
-    problems: tuple[Problem, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether everything is as the manifest says."""
-        return not self.problems
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as ``verify --json`` prints it."""
-        return {"ok": self.holds, **asdict(self)}
-
-
-def verify(
-    store: Store, import_id: str, *, progress: Callable[[int], None] = lambda _objects: None
-) -> Verification:
-    """Read every object that an import's manifest names and compare it.
-
-    Reads all bytes of all pictures: the price of certainty is one request per object.
-
-    Raises:
-        UnknownImport: there is no manifest (yet).
-    """
-    found = store.read(keys.manifest(import_id))
-    if found is None:
-        msg = f"import {import_id!r} has no manifest: `skuscene status {import_id}` says why"
-        raise UnknownImport(msg)
-    manifest = Manifest.from_json(found.content)
-    check = _Check(store, progress)
-    check.run(manifest)
-    return Verification(
-        import_id=import_id,
-        revision=manifest.revision,
-        objects=check.objects,
-        bytes=check.bytes,
-        problems=tuple(check.problems),
-    )
-
-
-class _Check:
-    def __init__(self, store: Store, progress: Callable[[int], None]) -> None:
-        self._store = store
-        self._progress = progress
-        self._seen: set[str] = set()
-        self.objects = 0
-        self.bytes = 0
-        self.problems: list[Problem] = []
-
-    def run(self, manifest: Manifest) -> None:
-        lines = 0
-        for line in self._lines(manifest):
-            lines += 1
-            for image in line.images:
-                self._object(image.key, image.sha256, image.bytes)
-        if manifest.rejected is not None:
-            self._object(manifest.rejected.key, manifest.rejected.sha256, manifest.rejected.bytes)
-        if lines != manifest.counts.expected:
-            self._problem(
-                keys.manifest(manifest.import_id), "count", manifest.counts.expected, lines
-            )
-
-    def _lines(self, manifest: Manifest) -> Iterator[ResultLine]:
-        for part in manifest.parts:
-            content = self._object(part.key, part.sha256, part.bytes)
-            if content is None:
-                continue
-            try:
-                rows = gzip.decompress(content).splitlines()
-                yield from [ResultLine.from_json(row) for row in rows]
-            except (OSError, EOFError, ValidationError) as exc:
-                self._problem(part.key, "unreadable", "result lines", type(exc).__name__)
-
-    def _object(self, key: str, sha256: str, size_bytes: int) -> bytes | None:
-        if key in self._seen:
-            return None
-        self._seen.add(key)
-        self.objects += 1
-        self._progress(self.objects)
-        found = self._store.read(key)
-        if found is None:
-            self._problem(key, "missing", sha256, "nothing")
-            return None
-        self.bytes += len(found.content)
-        if len(found.content) != size_bytes:
-            self._problem(key, "size", size_bytes, len(found.content))
-        elif found.sha256 != sha256:
-            self._problem(key, "sha256", sha256, found.sha256)
-        else:
-            return found.content
-        return None
-
-    def _problem(self, key: str, problem: str, expected: object, found: object) -> None:
-        self.problems.append(
-            Problem(key=key, problem=problem, expected=str(expected), found=str(found))
-        )

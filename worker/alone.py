@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from worker import jobs
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from catalog.claims import Claim
 
 _LONGEST_S = 900.0
+_AT_ONCE = threading.Semaphore(2)
+"""Each costs an interpreter; after many kills many renders may have to run alone."""
 OUTAGE = 75
 """The exit code for "not now, a service is away", as sysexits.h has it."""
 
@@ -32,6 +35,11 @@ def work_alone(task: str, claim: Claim) -> bool:
     Raises:
         Outage: Redis or the store is away.
     """
+    with _AT_ONCE:
+        return _worked(task, claim)
+
+
+def _worked(task: str, claim: Claim) -> bool:
     order = json.dumps({"task": task, "payload": claim.model_dump(mode="json")})
     child = subprocess.Popen(
         [sys.executable, "-m", "worker.alone"],

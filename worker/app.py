@@ -26,6 +26,7 @@ from catalog.queue import Queue
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
 from catalog.state import State, open_redis
 from catalog.store.opening import identify
+from catalog.store.reading import read_at_once
 from worker import tasks
 from worker.alone import work_alone
 from worker.calls import Calls
@@ -158,6 +159,7 @@ class Process:
             leases=leases,
             holds=holds,
             alone=work_alone,
+            read_all=read_at_once,
             ledger=ledger,
             spool=spool,
             fetch=_fetcher(settings).fetch,

@@ -128,6 +128,7 @@ def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str) -> Open
             run_s=0.0,
             worker=desk.worker,
             call=call,
+            revision=desk.state.revision(claim.import_id) or 1,
         ),
     )
 
@@ -164,7 +165,8 @@ def _not_now(desk: Desk, said: Reserved) -> Snooze:
         Gate.PENDING: "an earlier call of this render is being booked",
         Gate.IN_FLIGHT: "the budget would be passed if every call that is open were paid",
     }
-    return Snooze(f"gate.{said.gate}", messages[said.gate], max(said.wait_s, soon_s))
+    # Short naps: a claim that waits long waits in a worker's memory, and dies with it.
+    return Snooze(f"gate.{said.gate}", messages[said.gate], min(max(said.wait_s, 1.0), soon_s))
 
 
 def _estimate(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Usd:
@@ -210,6 +212,7 @@ def _purchase(
         sent_at=answer.sent_at,
         answered_at=answer.answered_at,
         attempts=call.attempts,
+        revision=call.line.revision,
         call=call.call,
     )
 
@@ -240,7 +243,7 @@ def _book_failure(
     desk: Desk, call: OpenCall, slot: PlannedSlot, exc: RenderError, *, run_s: float
 ) -> None:
     line = _failed(desk, call, slot, exc).changed(reason=exc.reason, run_s=round(run_s, 3))
-    refusal = _refusal(call, slot, exc, line) if isinstance(exc, PromptBlocked) else None
+    refusal = _refusal(desk, call, slot, exc, line) if isinstance(exc, PromptBlocked) else None
     try:
         desk.calls.end(call, line, refusal=refusal)
     except StateUnavailable:
@@ -271,7 +274,9 @@ def _failed(desk: Desk, call: OpenCall, slot: PlannedSlot, exc: RenderError) -> 
     return call.line.changed(outcome="not_sold", cost_usd=ZERO, attempt=counts)
 
 
-def _refusal(call: OpenCall, slot: PlannedSlot, exc: PromptBlocked, line: LedgerLine) -> Refusal:
+def _refusal(
+    desk: Desk, call: OpenCall, slot: PlannedSlot, exc: PromptBlocked, line: LedgerLine
+) -> Refusal:
     return Refusal(
         render_id=call.render_id,
         reason=exc.reason,
@@ -279,8 +284,9 @@ def _refusal(call: OpenCall, slot: PlannedSlot, exc: PromptBlocked, line: Ledger
         finish_reason=exc.finish_reason,
         prompts=(slot.prompt,),
         cost_usd=line.cost_usd,
-        refused_at=line.at,
+        refused_at=desk.clock(),
         import_id=call.import_id,
+        revision=line.revision,
     )
 
 

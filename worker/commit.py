@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from worker.ports import Desk
 
 GZIP = "application/gzip"
-REVISION = 1
 
 
 def commit(desk: Desk, claim: ShardClaim) -> None:
@@ -36,6 +35,8 @@ def commit(desk: Desk, claim: ShardClaim) -> None:
     Raises:
         TryLater: outcomes are missing, or the part is not readable after being written.
     """
+    # Asked first: whoever is overtaken here by the next revision writes a part that is there.
+    revision = desk.state.revision(claim.import_id) or 1
     left = desk.state.left(claim.import_id, claim.part)
     if left > 0:
         return
@@ -43,17 +44,17 @@ def commit(desk: Desk, claim: ShardClaim) -> None:
         outcomes = desk.state.outcomes(claim.import_id, claim.part)
         lines = [outcomes[at] for at in sorted(outcomes)]
         _check_complete(desk, claim, lines)
-        _write(desk.store, claim, lines)
-        found = read_part(desk.store, claim.import_id, claim.part)
+        _write(desk.store, claim, lines, revision)
+        found = read_part(desk.store, claim.import_id, claim.part, revision)
         if found is None:
             raise TryLater("internal", f"part {claim.part} of {claim.import_id} is not readable")
-        desk.state.commit(claim.import_id, found)
+        desk.state.commit(claim.import_id, found, revision=revision)
     _go_on(desk, claim.import_id)
 
 
-def read_part(store: Store, import_id: str, part: int) -> ManifestPart | None:
+def read_part(store: Store, import_id: str, part: int, revision: int) -> ManifestPart | None:
     """A results part as the manifest lists it, counted from its stored bytes, if it is there."""
-    key = keys.results_part(import_id, part, REVISION)
+    key = keys.results_part(import_id, part, revision)
     found = store.read(key)
     if found is None:
         return None
@@ -86,10 +87,10 @@ def _check_complete(desk: Desk, claim: ShardClaim, lines: Sequence[ResultLine]) 
         raise TryLater("internal", msg)
 
 
-def _write(store: Store, claim: ShardClaim, lines: Iterable[ResultLine]) -> None:
+def _write(store: Store, claim: ShardClaim, lines: Iterable[ResultLine], revision: int) -> None:
     body = b"".join(line.to_json() + b"\n" for line in lines)
     store.create(
-        keys.results_part(claim.import_id, claim.part, REVISION),
+        keys.results_part(claim.import_id, claim.part, revision),
         # No time of writing inside: two committers must write the same bytes.
         gzip.compress(body, mtime=0),
         media_type=GZIP,

@@ -13,6 +13,7 @@ Every step may be repeated: a call's line has a key of its own and is created on
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -74,7 +75,7 @@ def conclude_call(desk: Desk, call: OpenCall) -> None:
 def _concluded(desk: Desk, call: OpenCall) -> bool:
     holder = desk.calls.lease_holder(call.render_id)
     if holder is not None and holder.startswith(SPOOLED_ON):
-        if _take_of(desk, call) is None:
+        if _may_be_putting(desk, call) or _take_of(desk, call) is None:
             return False
         desk.state.drop_spooled(call.render_id)
         holder = None
@@ -83,6 +84,13 @@ def _concluded(desk: Desk, call: OpenCall) -> bool:
         return True
     # A holder is its buyer, who lives, or another one, who will look.
     return holder is None and _concluded_under_lease(desk, call)
+
+
+def _may_be_putting(desk: Desk, call: OpenCall) -> bool:
+    """Whether its buyer may still be asking the store to take what waits on his disk."""
+    limits = desk.limits
+    longest_s = limits.model_deadline_s + limits.put_deadline_s + limits.lease_s
+    return call.state == "open" and desk.clock() - call.line.at < timedelta(seconds=longest_s)
 
 
 def _concluded_under_lease(desk: Desk, call: OpenCall) -> bool:

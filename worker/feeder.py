@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import math
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ProductClaim, ShardClaim
-from catalog.epoch import ensure_epoch, unpublished
+from catalog.epoch import ensure_epoch
 from catalog.queue import QueueUnavailable
 from catalog.results import Status
+from catalog.revisions import open_revision, unpublished
 from catalog.state import Recovery, StateUnavailable
 from catalog.store.port import StoreRefuses, StoreUnavailable
-from worker import plans
+from worker import plans, revisions
 from worker.commit import read_part
 from worker.concluding import conclude_all
 from worker.rebuilding import rebuild_money
 from worker.settling import line_of, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
     from catalog.imports import Import, PlanPart
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _FEEDER_TTL_S = 60.0
+_LOOK_AGAIN_S = 5.0
 
 
 def feed(desk: Desk, claim: ImportClaim) -> None:
@@ -62,22 +66,33 @@ def _recover(desk: Desk, imported: Import) -> None:
     """Make an import known that Redis has forgotten (or never heard of): the store knows all."""
     if desk.state.is_registered(imported.import_id):
         return
-    if desk.store.has(keys.manifest(imported.import_id)):
+    number = open_revision(desk.store, imported.import_id)
+    if number is None:
         return
-    renders = sum(part.renders for part in imported.parts)
-    desk.state.register(imported.import_id, shards=len(imported.parts), renders=renders)
+    revision = revisions.read_revision(desk.store, imported.import_id, number)
+    desk.state.register(
+        imported.import_id,
+        shards=len(imported.parts),
+        renders=sum(part.renders for part in imported.parts),
+        revision=number,
+        spent_micro=revision.cost.spent.micro,
+        doubtful_micro=revision.cost.doubtful.micro,
+    )
     _adopt_parts(desk, imported)
 
 
 def _adopt_parts(desk: Desk, imported: Import) -> None:
     """Take parts that are in the store for committed, whatever Redis says."""
     known = desk.state.committed(imported.import_id)
+    revision = revisions.current(desk, imported.import_id)
     for part in imported.parts:
         if part.part in known:
             continue
-        committed = read_part(desk.store, imported.import_id, part.part)
+        committed = revision.keeps(part.part) or read_part(
+            desk.store, imported.import_id, part.part, revision.number
+        )
         if committed is not None:
-            desk.state.commit(imported.import_id, committed)
+            desk.state.commit(imported.import_id, committed, revision=revision.number)
 
 
 def _open_shards(desk: Desk, imported: Import, token: str) -> None:
@@ -92,18 +107,28 @@ def _open_shards(desk: Desk, imported: Import, token: str) -> None:
             return
         if part.part in begun:
             continue
-        if _open(desk, imported, part, token):
-            _enqueue_products(desk, imported, part.part)
-        waiting += part.renders
+        opened = _open(desk, imported, part, token)
+        slots = desk.state.open_slots(imported.import_id, part.part)
+        if opened:
+            _enqueue_products(desk, imported, part.part, only=set(slots))
+        waiting += len(slots)
 
 
 def _open(desk: Desk, imported: Import, part: PlanPart, token: str) -> bool:
+    revision = revisions.current(desk, imported.import_id)
+    stays = revision.keeps(part.part)
+    if stays is not None:  # whoever registered the revision came no further
+        desk.state.commit(imported.import_id, stays, revision=revision.number)
+        return False
+    before = revisions.reopened(desk.store, revision, part.part)
     return desk.state.open_shard(
         imported.import_id,
         token,
         part=part.part,
         slots=part.renders,
         within_s=desk.limits.lease_s,
+        kept=before.kept,
+        paid_micro=before.paid_micro,
     )
 
 
@@ -174,6 +199,8 @@ def reconcile(desk: Desk) -> None:
     after all costs nothing: it finds the record, the master or the lease.
     """
     desk.calls.beat()
+    if desk.state.recovery() not in {Recovery.REBUILT, Recovery.DONE}:
+        return  # what Redis says now is not the truth
     conclude_all(desk)
     waiting = _waiting(desk)
     for import_id in desk.state.running():
@@ -219,13 +246,15 @@ def recover(desk: Desk) -> float:
         model_deadline_s=desk.limits.model_deadline_s,
         lease_s=desk.limits.lease_s,
     )
-    recovery = desk.state.recovery()
-    if recovery is Recovery.NEEDED:
+    if desk.state.recovery() is Recovery.NEEDED:
         token = uuid.uuid4().hex
         if desk.state.claim_recovery(token):
-            log.info("rebuilds", imports=recover_all(desk))
-            desk.state.end_rebuilding(token)
-            recovery = Recovery.REBUILT
+            _rebuild(desk, token)
+            if desk.state.buy_not_before() == 0:  # nothing of before is open: nothing is added
+                desk.state.finish_recovery()
+    recovery = desk.state.recovery()
+    if recovery is Recovery.BEGUN:
+        return _LOOK_AGAIN_S  # whoever does it may die over it
     if recovery is not Recovery.REBUILT:
         return 0.0
     wait_s = desk.state.buy_not_before()
@@ -235,16 +264,28 @@ def recover(desk: Desk) -> float:
     return wait_s
 
 
-def recover_all(desk: Desk) -> int:
+def _rebuild(desk: Desk, token: str) -> None:
+    try:
+        keep = partial(desk.state.keep_rebuilding, token)
+        log.info("rebuilds", imports=recover_all(desk, keep))
+    except Exception:
+        desk.state.give_up_rebuilding(token)
+        raise
+    desk.state.end_rebuilding(token)
+
+
+def recover_all(desk: Desk, keep: Callable[[], None] = lambda: None) -> int:
     """Make every unpublished import of the store known again; returns how many.
 
     For a Redis that was emptied, or has read an older file: reads one listing of ``imports/``, and
     the ledger since the oldest of them began.
     """
     found = unpublished(desk.store)
-    rebuild_money(desk, found)
+    rebuild_money(desk, found, keep=keep)
     for import_id in desk.state.running():
-        if import_id in found:
+        if import_id in found and desk.state.revision(import_id) == open_revision(
+            desk.store, import_id
+        ):
             _adopt_parts(desk, plans.read_import(desk.store, import_id))
         elif desk.store.has(keys.manifest(import_id)):
             desk.state.forget(import_id)  # published after the file was written that Redis read

@@ -72,7 +72,7 @@ def _first_record(
         master.content, asked_width_px=width_px, asked_height_px=height_px
     )
     preview = desk.models.resolve(slot.model, platform=desk.platform).is_preview
-    marking = _marking(purchase, preview=preview)
+    marking = marking_of(purchase, preview=preview)
     images = (
         _master_image(master, inspected),
         *_renditions(desk, claim.render_id, slot, master, marking, have=()),
@@ -123,7 +123,7 @@ def _grown(desk: Desk, claim: RenderClaim, slot: PlannedSlot, found: Stored) -> 
     master = desk.store.read(record.chosen.key)
     if master is None:
         raise Refused("internal", f"{record.chosen.key} is gone from the store")
-    marking = _marking(record.chosen.purchase, preview=record.preview)
+    marking = marking_of(record.chosen.purchase, preview=record.preview)
     more = tuple(_renditions(desk, claim.render_id, slot, master, marking, have=have))
     grown = record.changed(images=(*record.images, *more))
     try:
@@ -170,7 +170,8 @@ def _master_image(master: Stored, inspected: Inspected) -> Image:
     )
 
 
-def _marking(purchase: Purchase, *, preview: bool) -> Marking:
+def marking_of(purchase: Purchase, *, preview: bool) -> Marking:
+    """What the files of a picture say of its origin."""
     return Marking(
         digital_source_type=COMPOSED if preview else GENERATED,
         system="Skuscene preview renderer" if preview else purchase.model_asked,

@@ -24,6 +24,7 @@ from worker import plans
 from worker.buying import buy
 from worker.concluding import conclude
 from worker.errors import Snooze
+from worker.revisions import asked_again
 from worker.settling import delivered, line_of, paid_for, settle
 from worker.spool import Kept
 
@@ -53,8 +54,9 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
             "spool.blocked", "the store does not take what was bought", desk.limits.lease_s / 6
         )
     if desk.state.recovery() is not Recovery.DONE:
-        wait_s = max(desk.state.buy_not_before(), desk.limits.lease_s / 6)
-        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", wait_s)
+        # A short nap: a claim that waits long waits in a worker's memory, and dies with it.
+        nap_s = desk.limits.lease_s / 6
+        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", nap_s)
     with desk.leases.held(claim.render_id) as lease:
         if lease is None:
             raise Snooze("leased", "another worker is buying this render", desk.limits.lease_s / 6)
@@ -102,6 +104,8 @@ def _refused_before(
         return False
     refusal = Refusal.from_json(found.content)
     if desk.clock() - refusal.refused_at > timedelta(seconds=desk.limits.refusal_max_age_s):
+        return False
+    if asked_again(desk, claim, refusal):
         return False
     line = line_of(claim.import_id, product, slot, Status.BLOCKED).changed(
         reason=refusal.reason, message=refusal.message, render_id=claim.render_id

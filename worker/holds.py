@@ -38,12 +38,14 @@ class HoldKeeper:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[int]:
+    def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         """Say that these slots are worked on, now and until the block ends.
 
-        Yields how many processes have died at work on one of them.
+        Yields how many processes have died at this stage's work on one of them.
         """
-        deaths = self._state.begin_work(import_id, part, slots, self._worker, within_s=self._ttl_s)
+        deaths = self._state.begin_work(
+            import_id, part, slots, self._worker, stage=stage, within_s=self._ttl_s
+        )
         with self._guard:
             self._next += 1
             number = self._next

@@ -106,7 +106,7 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
 
 def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
     try:
-        with _held(claim, desk) as deaths:
+        with _held(task, claim, desk) as deaths:
             if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:
                 _alone(task, claim, desk)
             else:
@@ -176,9 +176,11 @@ def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
     desk.queue.enqueue(task, claim, countdown_s=countdown_s)
 
 
-def _held(claim: Claim, desk: Desk) -> AbstractContextManager[int]:
+def _held(task: str, claim: Claim, desk: Desk) -> AbstractContextManager[int]:
     part, slots = _slots(claim, desk)
-    return desk.holds.held(claim.import_id, part, slots) if slots else nullcontext(0)
+    if not slots:
+        return nullcontext(0)
+    return desk.holds.held(claim.import_id, part, slots, task.rpartition(".")[2])
 
 
 def _slots(claim: Claim, desk: Desk) -> tuple[int, frozenset[int]]:

@@ -65,7 +65,8 @@ def intent(desk: Desk, import_id: str) -> str:
 def read_intent(desk: Desk, import_id: str) -> str:
     """The same from the store, cached anew: whoever caches may be slower than who changes it."""
     found = desk.store.read(keys.control(import_id))
-    wanted = Control.from_json(found.content).intent if found else "run"
+    revision = desk.state.revision(import_id) or 1
+    wanted = Control.from_json(found.content).intent_for(revision) if found else "run"
     desk.state.cache_intent(import_id, wanted)
     return wanted
 
@@ -83,9 +84,15 @@ def pause(desk: Desk, import_id: str, *, reason: str, message: str) -> None:
         if found is None:
             return  # planning writes it before anything is sent
         control = Control.from_json(found.content)
-        if control.intent == "run":
+        revision = desk.state.revision(import_id) or 1
+        if control.intent_for(revision) == "run":
             control = control.changed(
-                intent="pause", reason=reason, message=message, by=desk.worker, at=desk.clock()
+                intent="pause",
+                reason=reason,
+                message=message,
+                revision=revision,
+                by=desk.worker,
+                at=desk.clock(),
             )
             try:
                 desk.store.replace(
@@ -96,5 +103,5 @@ def pause(desk: Desk, import_id: str, *, reason: str, message: str) -> None:
                 )
             except Conflict:
                 continue
-        desk.state.cache_intent(import_id, control.intent)
+        desk.state.cache_intent(import_id, control.intent_for(revision))
         return

@@ -10,8 +10,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from catalog.store.reading import read_in_turn
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from catalog.renders import LedgerLine, Refusal
     from catalog.results import ManifestPart, ResultLine
     from catalog.state import Epoch, Progress, Recovery, Settled
-    from catalog.store.port import Store
+    from catalog.store.port import Store, Stored
     from worker.model import Answer, TakeRequest
     from worker.spool import Kept, PaidAnswer
 
@@ -29,10 +31,20 @@ if TYPE_CHECKING:
 class State(Protocol):
     """The state of running imports; see :class:`catalog.state.State`."""
 
-    def register(self, import_id: str, *, shards: int, renders: int) -> None: ...
+    def register(
+        self,
+        import_id: str,
+        *,
+        shards: int,
+        renders: int,
+        revision: int = 1,
+        spent_micro: int = 0,
+        doubtful_micro: int = 0,
+    ) -> None: ...
     def is_registered(self, import_id: str) -> bool: ...
+    def revision(self, import_id: str) -> int | None: ...
     def running(self) -> tuple[str, ...]: ...
-    def forget(self, import_id: str) -> None: ...
+    def forget(self, import_id: str, *, revision: int | None = None) -> None: ...
     def progress(self, import_id: str) -> Progress | None: ...
     def intent(self, import_id: str) -> str | None: ...
     def cache_intent(self, import_id: str, intent: str) -> None: ...
@@ -42,14 +54,29 @@ class State(Protocol):
         self, import_id: str, token: str, *, ttl_s: float
     ) -> AbstractContextManager[bool]: ...
     def open_shard(
-        self, import_id: str, token: str, *, part: int, slots: int, within_s: float
+        self,
+        import_id: str,
+        token: str,
+        *,
+        part: int,
+        slots: int,
+        within_s: float,
+        kept: Mapping[int, ResultLine] | None = None,
+        paid_micro: Mapping[int, int] | None = None,
     ) -> bool: ...
     def expect(
         self, import_id: str, part: int, slots: Collection[int], *, within_s: float
     ) -> None: ...
     def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
     def begin_work(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
     ) -> int: ...
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
     def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
@@ -61,14 +88,16 @@ class State(Protocol):
     ) -> Settled: ...
     def left(self, import_id: str, part: int) -> int: ...
     def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]: ...
-    def commit(self, import_id: str, committed: ManifestPart) -> bool: ...
+    def commit(self, import_id: str, committed: ManifestPart, *, revision: int = 1) -> bool: ...
     def committed(self, import_id: str) -> dict[int, ManifestPart]: ...
     def epoch(self) -> Epoch: ...
     def now(self) -> float: ...
     def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None: ...
     def recovery(self) -> Recovery: ...
     def claim_recovery(self, token: str) -> bool: ...
+    def keep_rebuilding(self, token: str) -> None: ...
     def end_rebuilding(self, token: str) -> None: ...
+    def give_up_rebuilding(self, token: str) -> None: ...
     def finish_recovery(self) -> None: ...
     def buy_not_before(self) -> float: ...
     def drop_spooled(self, render_id: str) -> None: ...
@@ -88,7 +117,13 @@ class Calls(Protocol):
     def lease_holder(self, render_id: str) -> str | None: ...
     def tries(self, import_id: str, part: int, slot: int) -> Tries: ...
     def rebuild(
-        self, import_id: str, *, spent: int, doubtful: int, slots: Mapping[str, int]
+        self,
+        import_id: str,
+        *,
+        spent: int,
+        doubtful: int,
+        slots: Mapping[str, int],
+        reasons: Mapping[str, str],
     ) -> None: ...
     def was_rebuilt(self, import_id: str) -> bool: ...
 
@@ -112,11 +147,11 @@ class Holds(Protocol):
     """Who works on what, as far as the reconciler must know."""
 
     def held(
-        self, import_id: str, part: int, slots: Collection[int]
+        self, import_id: str, part: int, slots: Collection[int], stage: str
     ) -> AbstractContextManager[int]:
         """Say again and again, while the block runs, that these slots are worked on.
 
-        Yields how many processes have died at work on one of them.
+        Yields how many processes have died at this stage's work on one of them.
         """
         ...
 
@@ -129,6 +164,7 @@ class SilentHolds:
         import_id: str,  # noqa: ARG002  the protocol's
         part: int,  # noqa: ARG002
         slots: Collection[int],  # noqa: ARG002
+        stage: str,  # noqa: ARG002
     ) -> AbstractContextManager[int]:
         """Do nothing."""
         return nullcontext(0)
@@ -289,6 +325,7 @@ class Desk:
     sleep: Callable[[float], None]
     chance: Callable[[], float]
     calls: Calls
+    read_all: Callable[[Store, Iterable[str]], Iterator[Stored | None]] = read_in_turn
     holds: Holds = field(default_factory=SilentHolds)
     alone: Callable[[str, Claim], bool] | None = None
     """Works a claim in a process of its own; says whether that lived to its end."""

@@ -19,6 +19,7 @@ from catalog.results import (
     RenderCounts,
     ResultLine,
 )
+from catalog.revisions import manifest_in, pointer_in
 from catalog.schemas import STORE_SCHEMAS, schema_of
 from catalog.store.port import Conflict, sha256_hex
 from worker import plans
@@ -51,32 +52,35 @@ def publish(desk: Desk, claim: ImportClaim) -> None:
         TryLater: shards are missing, or the store does not give back what was written.
     """
     imported = plans.read_import(desk.store, claim.import_id)
-    if not desk.state.is_registered(claim.import_id):
+    revision = desk.state.revision(claim.import_id)
+    if revision is None:
         return  # published before, and forgotten
     committed = desk.state.committed(claim.import_id)
     if len(committed) < len(imported.parts):
         return
     conclude_import(desk, claim.import_id)
     parts = [committed[part.part] for part in imported.parts]
-    if not desk.store.has(keys.manifest_revision(claim.import_id, 1)):
-        _write_schemas(desk.store)
-        draft = _manifest(desk, imported, parts)
-        _write_gallery(desk, imported, draft)
-        desk.store.create(
-            keys.manifest_revision(claim.import_id, 1), draft.to_json(indent=2), media_type=JSON
-        )
-    manifest, content = _stored(desk.store, claim.import_id)
-    point(desk.store, keys.manifest(claim.import_id), content)
+    key = keys.manifest_revision(claim.import_id, revision)
+    if not desk.store.has(key):
+        write_schemas(desk.store)
+        draft = _manifest(desk, imported, parts, revision)
+        write_gallery(desk.store, imported, draft)
+        desk.store.create(key, draft.to_json(indent=2), media_type=JSON)
+    manifest, content = _stored(desk.store, key)
+    point_newest(desk.store, manifest, content)
     if manifest.state == "complete":
-        _point_catalog(desk.store, manifest, content, desk.clock())
-    desk.state.forget(claim.import_id)
+        point_catalog(desk.store, manifest, content, desk.clock())
+    desk.state.forget(claim.import_id, revision=revision)
 
 
-def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Manifest:
-    cancelled = plans.intent(desk, imported.import_id) == "cancel"
+def _manifest(
+    desk: Desk, imported: Import, parts: Sequence[ManifestPart], revision: int
+) -> Manifest:
+    counts = _sum(parts)
+    cancelled = plans.intent(desk, imported.import_id) == "cancel" or counts.cancelled > 0
     return Manifest(
         import_id=imported.import_id,
-        revision=1,
+        revision=revision,
         state="cancelled" if cancelled else "complete",
         catalog=imported.catalog,
         feed=imported.feed.model_dump(mode="json"),
@@ -84,7 +88,7 @@ def _manifest(desk: Desk, imported: Import, parts: Sequence[ManifestPart]) -> Ma
         preview=desk.models.resolve(imported.model.id, platform=desk.platform).is_preview,
         products=imported.counts.products,
         rows=imported.rows,
-        counts=_sum(parts),
+        counts=counts,
         cost_usd=Costs(
             estimated=imported.estimate_usd.standard,
             spent=Usd(sum(part.cost_usd.micro for part in parts)),
@@ -113,12 +117,17 @@ def _sum(parts: Sequence[ManifestPart]) -> RenderCounts:
     )
 
 
-def _write_gallery(desk: Desk, imported: Import, manifest: Manifest) -> None:
-    lines = result_lines(desk.store, manifest.parts)
+def write_gallery(store: Store, imported: Import, manifest: Manifest) -> None:
+    """Make the contact sheet of a manifest; the newest revision's stands.
+
+    Raises:
+        TryLater: a results part is not there or differs.
+    """
+    lines = result_lines(store, manifest.parts)
     for file in build_gallery(imported, manifest, lines):
         key = keys.gallery(imported.import_id, file.name)
         # A publisher that died half-way leaves the same files, or older ones of the same import.
-        point(desk.store, key, file.content, media_type=file.media_type)
+        point(store, key, file.content, media_type=file.media_type)
 
 
 def result_lines(store: Store, parts: Sequence[ManifestPart]) -> Iterator[ResultLine]:
@@ -135,33 +144,52 @@ def result_lines(store: Store, parts: Sequence[ManifestPart]) -> Iterator[Result
             yield ResultLine.from_json(line)
 
 
-def _write_schemas(store: Store) -> None:
+def write_schemas(store: Store) -> None:
+    """Put the schemas of what others read at the store's root."""
     for name in STORE_SCHEMAS:
         point(store, keys.schema(name), schema_of(name))
 
 
-def _stored(store: Store, import_id: str) -> tuple[Manifest, bytes]:
-    found = store.read(keys.manifest_revision(import_id, 1))
+def _stored(store: Store, key: str) -> tuple[Manifest, bytes]:
+    found = store.read(key)
     if found is None:
-        raise TryLater("internal", f"the manifest of {import_id} is not readable")
+        raise TryLater("internal", f"{key} is not readable")
     return Manifest.from_json(found.content), found.content
 
 
-def _point_catalog(store: Store, manifest: Manifest, content: bytes, now: datetime) -> None:
+def point_newest(store: Store, manifest: Manifest, content: bytes) -> None:
+    """Make ``manifest.json`` this revision, unless a later one stands there.
+
+    Raises:
+        TryLater: others keep writing it.
+    """
+    key = keys.manifest(manifest.import_id)
+    for _ in range(_TRIES):
+        found = store.read(key)
+        stands = manifest_in(found)
+        if found is not None and found.content == content:
+            return
+        if stands is not None and stands.revision > manifest.revision:
+            return
+        with contextlib.suppress(Conflict):
+            store.replace(key, content, media_type=JSON, etag=found.etag if found else None)
+            return
+    raise TryLater("internal", f"{key} is being written by others")
+
+
+def point_catalog(store: Store, manifest: Manifest, content: bytes, now: datetime) -> None:
+    """Make the catalog's pointer name this manifest, unless it names a later one.
+
+    Raises:
+        TryLater: others keep writing it.
+    """
     key = keys.current(manifest.catalog)
-    pointer = CatalogPointer(
-        catalog=manifest.catalog,
-        import_id=manifest.import_id,
-        revision=manifest.revision,
-        manifest=keys.manifest_revision(manifest.import_id, manifest.revision),
-        sha256=sha256_hex(content),
-        updated_at=now,
-    )
+    pointer = pointer_to(manifest, content, now)
     for _ in range(_TRIES):
         found = store.read(key)
         if found is not None:
-            stands = CatalogPointer.from_json(found.content)
-            if _is_newer(store, stands, manifest):
+            stands = pointer_in(found)
+            if stands is not None and _is_newer(store, stands, manifest):
                 return
         # On the ETag that was judged: a newer one that came meanwhile must be judged as well.
         with contextlib.suppress(Conflict):
@@ -175,12 +203,24 @@ def _point_catalog(store: Store, manifest: Manifest, content: bytes, now: dateti
     raise TryLater("internal", f"{key} is being written by others")
 
 
+def pointer_to(manifest: Manifest, content: bytes, now: datetime) -> CatalogPointer:
+    """What a catalog's pointer says when it names this manifest."""
+    return CatalogPointer(
+        catalog=manifest.catalog,
+        import_id=manifest.import_id,
+        revision=manifest.revision,
+        manifest=keys.manifest_revision(manifest.import_id, manifest.revision),
+        sha256=sha256_hex(content),
+        updated_at=now,
+    )
+
+
 def _is_newer(store: Store, pointer: CatalogPointer, manifest: Manifest) -> bool:
     """Whether the pointer's manifest is of a later import: Monday's must not replace Tuesday's."""
     if pointer.import_id == manifest.import_id:
         return pointer.revision >= manifest.revision
-    found = store.read(pointer.manifest)
-    return found is not None and Manifest.from_json(found.content).started_at > manifest.started_at
+    other = manifest_in(store.read(pointer.manifest))
+    return other is not None and other.started_at > manifest.started_at
 
 
 def point(store: Store, key: str, content: bytes, *, media_type: str = JSON) -> None:

@@ -21,50 +21,65 @@ from catalog.money import Usd
 from catalog.open_calls import count_of
 from catalog.renders import LedgerLine
 from catalog.results import ResultLine
-from worker import plans
-from worker.errors import Refused
+from catalog.revisions import open_revision
+from worker import plans, revisions
+from worker.errors import Refused, TryLater
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from catalog.imports import Import
     from catalog.open_calls import OpenCall
     from catalog.store.port import Store
     from worker.ports import Desk
+    from worker.revisions import Revision
 
 log = structlog.get_logger(__name__)
+
+_KEEP_EVERY = 50
 
 
 @dataclass(slots=True)
 class _Known:
-    """Of one import: micro-USD per slot (``<part>/<slot>``), and what its slots went through."""
+    """Of one import: micro-USD per slot (``<part>:<slot>``), and what its slots went through.
 
+    ``facts`` are of the revision that is being made: a retry's attempts begin anew.
+    """
+
+    imported: Import
+    revision: Revision
     doubtful: int = 0
     money: Counter[str] = field(default_factory=Counter)
     facts: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
-def rebuild_money(desk: Desk, import_ids: Sequence[str]) -> None:
+def rebuild_money(
+    desk: Desk, import_ids: Sequence[str], *, keep: Callable[[], None] = lambda: None
+) -> None:
     """Tell Redis what these imports have cost and tried; reads the ledger since the oldest began.
 
-    Costs a read per ledger segment and per results part.
+    Costs a read per ledger segment and per results part; calls ``keep`` now and then meanwhile.
     """
-    imports = list(_readable(desk.store, import_ids))
+    known = {found.imported.import_id: found for found in _readable(desk.store, import_ids)}
     open_calls = {call.call: call for call in desk.calls.open_calls()}
-    starts = [imported.created_at for imported in imports]
+    starts = [found.imported.created_at for found in known.values()]
     starts += [call.line.at for call in open_calls.values()]
     if not starts:
         return
-    known = {imported.import_id: _Known() for imported in imports}
     since = min(starts)
-    for line in ledger_lines(desk.store, since=since, until=desk.clock()):
+    for line in ledger_lines(desk, since=since, keep=keep):
         if line.call in open_calls:
             _end(desk, open_calls[line.call], line)
         if line.import_id in known:
             _count(known[line.import_id], line)
-    for imported in imports:
-        _tell(desk, imported, known[imported.import_id])
+    for import_id, found in known.items():
+        keep()
+        try:
+            _tell(desk, found)
+        except TryLater:  # a results part is damaged: the others must not wait for it
+            log.exception("import_broken", import_id=import_id)
 
 
 def _end(desk: Desk, call: OpenCall, line: LedgerLine) -> None:
@@ -78,29 +93,41 @@ def _end(desk: Desk, call: OpenCall, line: LedgerLine) -> None:
 
 def doubtful_usd(desk: Desk, imported: Import) -> Usd:
     """What the ledger knows of an import's calls that were never answered."""
-    lines = ledger_lines(desk.store, since=imported.created_at, until=desk.clock())
+    lines = ledger_lines(desk, since=imported.created_at)
     ours = (line for line in lines if line.import_id == imported.import_id)
     return Usd(sum(line.cost_usd.micro for line in ours if line.outcome == "doubtful"))
 
 
-def ledger_lines(store: Store, *, since: datetime, until: datetime) -> Iterator[LedgerLine]:
-    """Every line of some UTC days of the ledger."""
+def ledger_lines(
+    desk: Desk, *, since: datetime, keep: Callable[[], None] = lambda: None
+) -> Iterator[LedgerLine]:
+    """Every line of the ledger from a UTC day on; calls ``keep`` now and then meanwhile."""
+    found = desk.read_all(desk.store, _segments(desk, since))
+    for number, segment in enumerate(found):
+        if number % _KEEP_EVERY == 0:
+            keep()
+        for line in segment.content.splitlines() if segment else ():
+            try:
+                yield LedgerLine.from_json(line)
+            except ValidationError as exc:  # somebody else's, or damaged: the others count
+                log.warning("ledger_line_unreadable", error=str(exc)[:200])
+
+
+def _segments(desk: Desk, since: datetime) -> Iterator[str]:
     day = since.astimezone(UTC).date()
-    while day <= until.astimezone(UTC).date():
-        for entry in store.list(keys.ledger_day(day.isoformat())):
-            found = store.read(entry.key)
-            for line in found.content.splitlines() if found else ():
-                try:
-                    yield LedgerLine.from_json(line)
-                except ValidationError as exc:  # somebody else's, or damaged: the others count
-                    log.warning("ledger_line_unreadable", key=entry.key, error=str(exc)[:200])
+    while day <= desk.clock().astimezone(UTC).date():
+        yield from [entry.key for entry in desk.store.list(keys.ledger_day(day.isoformat()))]
         day += timedelta(days=1)
 
 
-def _readable(store: Store, import_ids: Sequence[str]) -> Iterator[Import]:
+def _readable(store: Store, import_ids: Sequence[str]) -> Iterator[_Known]:
     for import_id in import_ids:
         try:
-            yield plans.read_import(store, import_id)
+            number = open_revision(store, import_id) or 1
+            yield _Known(
+                imported=plans.read_import(store, import_id),
+                revision=revisions.read_revision(store, import_id, number),
+            )
         except (ValidationError, Refused):  # one broken import must not keep the others waiting
             log.exception("import_broken", import_id=import_id)
 
@@ -112,18 +139,37 @@ def _count(known: _Known, line: LedgerLine) -> None:
         known.doubtful += line.cost_usd.micro
     else:
         known.money[at] += line.cost_usd.micro
+    if line.revision != known.revision.number:
+        return
+    if line.outcome != "doubtful":
         known.facts[f"m:{at}"] += line.cost_usd.micro
         if line.outcome != "picture":
             known.facts[f"w:{at}"] += line.cost_usd.micro
     if count_of(line):
         known.facts[f"{count_of(line)}:{at}"] += 1
+        known.reasons[at] = line.reason or ""
 
 
-def _tell(desk: Desk, imported: Import, known: _Known) -> None:
+def _count_before(desk: Desk, known: _Known, part: int) -> None:
+    """What a shard that was opened again cost before, as its lines say."""
+    before = revisions.reopened(desk.store, known.revision, part)
+    for slot, line in {**before.kept, **before.again}.items():
+        at, cost = f"{part}:{slot}", line.cost_usd.micro
+        known.money[at] = max(known.money[at], cost + known.facts[f"m:{at}"])
+        if slot in before.again:
+            known.facts[f"m:{at}"] += cost
+            known.facts[f"w:{at}"] += cost
+
+
+def _tell(desk: Desk, known: _Known) -> None:
+    imported = known.imported
     committed: set[int] = set()
     for part in imported.parts:
-        found = desk.store.read(keys.results_part(imported.import_id, part.part, 1))
+        stays = known.revision.keeps(part.part)
+        key = keys.results_part(imported.import_id, part.part, known.revision.number)
+        found = desk.store.read(stays.key if stays else key)
         if found is None:
+            _count_before(desk, known, part.part)
             continue
         committed.add(part.part)
         for at, line in enumerate(gzip.decompress(found.content).splitlines()):
@@ -140,4 +186,9 @@ def _tell(desk: Desk, imported: Import, known: _Known) -> None:
         spent=sum(known.money.values()),
         doubtful=known.doubtful,
         slots=open_facts,
+        reasons={
+            at: reason
+            for at, reason in known.reasons.items()
+            if int(at.split(":")[0]) not in committed
+        },
     )

@@ -48,6 +48,14 @@ def resolve(desk: Desk, photo: Photo, *, import_started_at: datetime) -> Referen
     raise TryLater("reference.unreachable", f"{photo.link} is being fetched by many at once")
 
 
+def known(desk: Desk, photo: Photo, import_started_at: datetime) -> ReferenceUsed | None:
+    """The reference that an import used for a photo, if the store still knows; fetches nothing."""
+    found = desk.store.read(keys.source(photo.address))
+    entry = SourceEntry.from_json(found.content) if found else None
+    version = _usable(desk, photo, entry, import_started_at)
+    return version.reference if version else None
+
+
 def _usable(
     desk: Desk, photo: Photo, entry: SourceEntry | None, started_at: datetime
 ) -> SourceVersion | None:

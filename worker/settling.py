@@ -29,8 +29,8 @@ def settle(
 ) -> None:
     """Write a slot's outcome; asks for the shard's commit after its last one.
 
-    What was paid for answers without a picture is added to the line's cost. ``unless_bought``: see
-    :meth:`catalog.state.State.settle`.
+    What was paid for answers without a picture, and by earlier revisions, is added to the line's
+    cost. ``unless_bought``: see :meth:`catalog.state.State.settle`.
     """
     wasted = desk.calls.tries(line.import_id, part, slot).wasted_micro
     if wasted:
@@ -81,7 +81,10 @@ def delivered(
     if record.verdict == "review":
         status = Status.REVIEW
     takes = (take.purchase for take in record.takes)
-    bought = Usd(sum(take.micro_usd for take in takes if take.claim == claim.name))
+    # What earlier revisions paid for the slot is added when it is settled.
+    revision = desk.state.revision(claim.import_id) or 1
+    now = (claim.name, revision)
+    bought = Usd(sum(take.micro_usd for take in takes if (take.claim, take.revision) == now))
     wanted = {"master", *desk.imaging.file_names(slot.renditions)}
     return line_of(claim.import_id, product, slot, status).changed(
         reason="check.failed" if status is Status.REVIEW else None,
@@ -95,21 +98,23 @@ def delivered(
 
 
 def paid_for(desk: Desk, claim: RenderClaim) -> Usd:
-    """What this claim's takes cost, whatever became of them."""
+    """What this claim's takes of this revision cost, whatever became of them."""
+    revision = desk.state.revision(claim.import_id) or 1
     paid = 0
     for entry in desk.store.list(keys.takes(claim.render_id)):
         stored = desk.store.read(entry.key)
         if stored is not None:
-            paid += _price_for(claim, stored)
+            paid += _price_for(claim, revision, stored)
     return Usd(paid)
 
 
-def _price_for(claim: RenderClaim, take: Stored) -> int:
+def _price_for(claim: RenderClaim, revision: int, take: Stored) -> int:
     try:
         purchase = Purchase.from_metadata(dict(take.metadata))
     except ValidationError:  # copied by some tool that drops metadata: the render still must end
         return 0
-    return purchase.micro_usd if purchase.claim == claim.name else 0
+    ours = (purchase.claim, purchase.revision) == (claim.name, revision)
+    return purchase.micro_usd if ours else 0
 
 
 def _addressed(desk: Desk, image: Image) -> Image:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.exceptions import Reject
 
 from catalog import claims
-from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, ShardClaim
+from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, RepairClaim, ShardClaim
 from catalog.state import StateUnavailable
 from catalog.store.port import StoreError
 from worker import jobs
@@ -24,6 +24,7 @@ from worker.generate import generate
 from worker.ports import Desk
 from worker.prepare import prepare
 from worker.publish import publish
+from worker.repair import repair
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -38,6 +39,7 @@ WORK: Final[Mapping[str, tuple[type[Claim], Callable[[Desk, Any], None]]]] = {
     claims.FEED: (ImportClaim, feed),
     claims.COMMIT: (ShardClaim, commit),
     claims.PUBLISH: (ImportClaim, publish),
+    claims.REPAIR: (RepairClaim, repair),
 }
 """What each task's message looks like, and which function of the core works it."""
 

@@ -7,22 +7,29 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog import keys
+from catalog import claims, keys
 from catalog.money import Usd
+from catalog.reasons import Failure
 from catalog.settings import read_settings
 from catalog.store.directory import DirectoryStore
-from producers import control, display, importing, reporting
+from producers import control, display, importing, repairing, reporting, verifying
 from producers.api import Skuscene
+from producers.diagnosis import check_workers
 from producers.exits import Exit, of_status
 from producers.failures import UsageError
 from producers.importing import Order
-from producers.services import reach_store
+from producers.repairing import NobodyRepairs
+from producers.retrying import AGAIN, Selection
+from producers.services import reach, reach_store
 
 if TYPE_CHECKING:
     import argparse
 
     from catalog.settings import Settings
+    from catalog.store.port import Store
     from producers.planning import Plan
+    from producers.services import Services
+    from producers.verifying import Verification
 
 
 def run_import(options: argparse.Namespace) -> int:
@@ -210,6 +217,38 @@ def run_control(options: argparse.Namespace) -> int:
     return Exit.DONE
 
 
+def run_retry(options: argparse.Namespace) -> int:
+    """Run rows of a published import again."""
+    selection = _selection(options)
+    shop = Skuscene(read_settings())
+    asked = shop.retry(options.id, selection)
+    told = f"revision {asked.revision}: {asked.renders} renders run again"
+    if options.wait:
+        display.say(f"{options.id}: {told}")
+        return _wait(shop, options.id, options)
+    if options.json:
+        _print_json(asked.model_dump(mode="json", by_alias=True))
+    else:
+        sys.stdout.write(f"{options.id}: {told}\n")
+    return Exit.DONE
+
+
+def _selection(options: argparse.Namespace) -> Selection:
+    known = {str(reason) for reason in Failure}
+    if options.reason is not None and options.reason not in known:
+        msg = f"--reason {options.reason!r}: there are {', '.join(sorted(known))}"
+        raise UsageError(msg)
+    default = ",".join(AGAIN) if options.reason else "failed"
+    names = [name.strip() for name in (options.status or default).split(",")]
+    statuses = tuple(status for status in AGAIN if status in names)
+    if not set(names) <= set(AGAIN):
+        msg = f"--status {options.status!r}: rows without a picture are {', '.join(AGAIN)}"
+        raise UsageError(msg)
+    return Selection(
+        statuses=statuses, reason=options.reason, skus=tuple(dict.fromkeys(options.sku or ()))
+    )
+
+
 def run_recover(options: argparse.Namespace) -> int:
     """Rebuild from the store what Redis knew of an import."""
     shop = Skuscene(read_settings())
@@ -219,14 +258,52 @@ def run_recover(options: argparse.Namespace) -> int:
 
 
 def run_verify(options: argparse.Namespace) -> int:
-    """Read every object that a manifest names."""
-    store = reach_store(read_settings())
-    report = reporting.verify(store, options.id)
+    """Read every object that a manifest names, and if asked have what is damaged made again."""
+    settings = read_settings()
+    services = reach(settings) if options.repair else None
+    store = services.store if services else reach_store(settings)
+    report = _verified(store, options)
+    if services is not None and not report.holds:
+        report = _repaired(services, settings, report, options)
     if options.json:
         _print_json(report.to_dict())
     else:
         sys.stdout.write(display.verification_text(report) + "\n")
     return Exit.DONE if report.holds else Exit.FAILED
+
+
+def _verified(store: Store, options: argparse.Namespace) -> Verification:
+    with display.verifying() as progress:
+        return verifying.verify(store, options.id, revision=options.revision, progress=progress)
+
+
+def _repaired(
+    services: Services, settings: Settings, report: Verification, options: argparse.Namespace
+) -> Verification:
+    asked = repairing.ask_for_repairs(services, report)
+    if not asked:
+        display.say(f"none of {len(report.problems)} problems can be repaired from what is there")
+        return report
+    display.say(f"{len(asked)} repairs enqueued; nothing is bought for them")
+    wait = sys.stderr.isatty() if options.wait is None else options.wait
+    if not wait:
+        display.say(f"verify {options.id} again when they are done (or use --wait)")
+        return report
+    try:
+        _check_listened(settings)
+        repairing.wait_for_repairs(services, asked)
+    except NobodyRepairs as exc:
+        display.say(str(exc))
+        return report
+    return _verified(services.store, options)
+
+
+def _check_listened(settings: Settings) -> None:
+    queue = claims.QUEUE_OF[claims.REPAIR]
+    for found in check_workers(settings):
+        if found.check == f"queue {queue}" and found.outcome == "warning":
+            msg = f"a worker is needed: {found.message}; {found.advice}, then verify again"
+            raise NobodyRepairs(msg)
 
 
 def run_gallery(options: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ BUILT = {
     "resume": "go on",
     "cancel": "publish",
     "verify": "manifest",
+    "retry": "failed",
     "recover": "Redis",
     "gallery": "contact sheet",
     "parked": "replay",
@@ -42,7 +43,6 @@ BUILT = {
     "simulator": "Gemini",
 }
 LATER = {
-    "retry": "failed",
     "rerender": "note",
     "approve": "review",
     "reject": "review",
@@ -62,7 +62,8 @@ OPTIONS = {
     "pause": ("ID",),
     "resume": ("ID",),
     "cancel": ("ID",),
-    "verify": ("ID", "--json"),
+    "verify": ("ID", "--revision", "--repair", "--wait", "--json"),
+    "retry": ("ID", "--status", "--reason", "--sku", "--wait", "--json"),
     "recover": ("ID",),
     "gallery": ("ID",),
     "parked": ("list", "show", "replay"),
@@ -136,7 +137,6 @@ def test_a_verb_has_the_options_of_the_contract(verb: str, options: tuple[str, .
     "arguments",
     [
         *([verb] for verb in LATER),
-        ["retry", ID, "--status", "failed,blocked", "--reason", "prompt.blocked"],
         ["rerender", ID, "--sku", "A-1"],
         ["watch", "s3://bucket/in"],
         ["export", ID, "--to", "merchant"],

@@ -28,6 +28,7 @@ def test_tasks_go_by_the_names_that_queued_messages_carry() -> None:
         "skuscene.feed": "control",
         "skuscene.commit": "control",
         "skuscene.publish": "control",
+        "skuscene.repair": "finish",
     }
     assert QUEUES == ("prepare", "generate", "finish", "control")
 

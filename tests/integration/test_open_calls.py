@@ -353,11 +353,13 @@ def test_rebuilding_takes_what_is_more(redis: Redis) -> None:
     redis.ready()
     redis.state.add_spent(ID, 500)
 
-    redis.calls.rebuild(ID, spent=300, doubtful=40, slots={"a:0:0": 2, "w:0:0": 7, "m:0:0": 7})
-    redis.calls.rebuild(ID, spent=900, doubtful=10, slots={"a:0:0": 1})
+    redis.calls.rebuild(
+        ID, spent=300, doubtful=40, slots={"a:0:0": 2, "w:0:0": 7, "m:0:0": 7}, reasons={"0:0": "x"}
+    )
+    redis.calls.rebuild(ID, spent=900, doubtful=10, slots={"a:0:0": 1}, reasons={})
 
     assert redis.state.spent(ID) == 940
-    assert redis.calls.tries(ID, 0, 0) == Tries(attempts=2, wasted_micro=7)
+    assert redis.calls.tries(ID, 0, 0) == Tries(attempts=2, wasted_micro=7, reason="x")
     assert redis.calls.was_rebuilt(ID)
 
 
@@ -368,30 +370,30 @@ def test_a_worker_that_falls_silent_at_work_is_a_death_and_one_that_ends_is_none
     redis: Redis,
 ) -> None:
     redis.ready()
-    assert redis.state.begin_work(ID, 0, [0, 1], "w1", within_s=1) == 0
+    assert redis.state.begin_work(ID, 0, [0, 1], "w1", stage="finish", within_s=1) == 0
     redis.state.end_work(ID, 0, [1], "w1")
 
     wait_for(lambda: redis.state.bury_work(ID) == ((0, 0),), 10, "the silence to be noticed")
 
     assert redis.state.bury_work(ID) == ()
-    assert redis.state.begin_work(ID, 0, [0], "w2", within_s=60) == 1
-    assert redis.state.begin_work(ID, 0, [1], "w2", within_s=60) == 0
-    assert redis.calls.tries(ID, 0, 0).deaths == 1
+    assert redis.state.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
+    assert redis.state.begin_work(ID, 0, [1], "w2", stage="finish", within_s=60) == 0
+    assert redis.state.begin_work(ID, 0, [0], "w3", stage="generate", within_s=60) == 0
 
 
 def test_whoever_takes_up_the_work_of_the_silent_counts_the_death(redis: Redis) -> None:
     redis.ready()
-    redis.state.begin_work(ID, 0, [0], "w1", within_s=1)
+    redis.state.begin_work(ID, 0, [0], "w1", stage="finish", within_s=1)
     wait_for(lambda: (0, 0) in redis.state.overdue(ID), 10, "the silence")
 
-    assert redis.state.begin_work(ID, 0, [0], "w2", within_s=60) == 1
+    assert redis.state.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
 
 
 def test_work_on_a_settled_slot_leaves_nothing_behind(redis: Redis) -> None:
     redis.ready()
     redis.state.settle(settled(), part=0, slot=0)
 
-    assert redis.state.begin_work(ID, 0, [0], "w1", within_s=0) == 0
+    assert redis.state.begin_work(ID, 0, [0], "w1", stage="finish", within_s=0) == 0
     assert redis.state.bury_work(ID) == ()
 
 
@@ -426,7 +428,7 @@ def test_every_key_of_a_call_carries_our_prefix(server: EmbeddedRedis) -> None:
     client = open_redis(server.url)
     redis = Redis(State(client, STORE), OpenCalls(client, STORE)).ready()
     leaves(redis, call())
-    redis.state.begin_work(ID, 0, [0], "w", within_s=60)
+    redis.state.begin_work(ID, 0, [0], "w", stage="finish", within_s=60)
 
     assert all(str(key).startswith(f"skuscene:{STORE}:") for key in client.keys("*"))
 

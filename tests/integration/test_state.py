@@ -15,9 +15,11 @@ from typing import TypeAlias, TypeVar
 import pytest
 import redis
 
-from catalog.epoch import ensure_epoch, unpublished
+from catalog.epoch import ensure_epoch
 from catalog.money import Usd
+from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
+from catalog.revisions import unpublished
 from catalog.state import LETTERS, Epoch, Recovery, State, StateUnavailable, check, open_redis
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
@@ -389,6 +391,75 @@ def test_a_late_outcome_of_a_committed_shard_changes_nothing(state: AnyState) ->
 
     assert (late.changed, late.left) == (False, -1)
     assert state.progress(ID) == before
+
+
+# -- revisions -------------------------------------------------------------------------------
+
+
+def test_a_revision_knows_what_the_earlier_ones_cost(state: AnyState) -> None:
+    assert state.revision(ID) is None
+    state.register(ID, shards=1, renders=1)
+    assert state.revision(ID) == 1
+    state.forget(ID)
+
+    state.register(ID, shards=1, renders=1, revision=2, spent_micro=70, doubtful_micro=30)
+    state.register(ID, shards=1, renders=1, revision=3, spent_micro=700)
+
+    assert state.revision(ID) == 2
+    assert state.spent(ID) == 100
+
+
+def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> None:
+    state.register(ID, shards=1, renders=3, revision=2)
+    stays = {0: line(Status.SUCCEEDED, usd="0.039"), 2: line(Status.BLOCKED)}
+    with state.feeder(ID, "f", ttl_s=60):
+        assert state.open_shard(
+            ID, "f", part=0, slots=3, within_s=0, kept=stays, paid_micro={1: 500}
+        )
+
+    assert state.open_slots(ID, 0) == (1,)
+    assert state.left(ID, 0) == 1
+    assert state.outcomes(ID, 0) == stays
+    assert state.overdue(ID) == ((0, 1),)
+    found = state.progress(ID)
+    assert found
+    assert found.counts == RenderCounts(expected=3, succeeded=1, blocked=1, open=1)
+    assert found.micro_usd == 39_000
+    assert not state.settle(line(), part=0, slot=0).changed
+    assert state.settle(line(), part=0, slot=1).left == 0
+
+
+def test_what_a_slot_has_cost_before_counts_as_spent_on_it_and_not_twice(
+    state: AnyState, request: pytest.FixtureRequest
+) -> None:
+    calls = state if isinstance(state, MemoryState) else _calls(request)
+    state.register(ID, shards=1, renders=1, revision=2, spent_micro=500)
+    with state.feeder(ID, "f", ttl_s=60):
+        state.open_shard(ID, "f", part=0, slots=1, paid_micro={0: 500})
+
+    assert calls.tries(ID, 0, 0).wasted_micro == 500
+    assert calls.tries(ID, 0, 0).attempts == 0
+    state.settle(line(usd="0.0007"), part=0, slot=0, unless_bought=True)
+
+    assert state.spent(ID) == 700
+
+
+def _calls(request: pytest.FixtureRequest) -> OpenCalls:
+    return OpenCalls(open_redis(request.getfixturevalue("redis_url")), "store-1")
+
+
+def test_who_is_late_neither_commits_nor_forgets_the_next_revision(state: AnyState) -> None:
+    assert not state.commit(ID, committed_part(0, succeeded=1))
+    state.register(ID, shards=1, renders=1, revision=2)
+
+    assert state.committed(ID) == {}
+    assert not state.commit(ID, committed_part(0, succeeded=1), revision=1)
+    state.forget(ID, revision=1)
+
+    assert state.running() == (ID,)
+    assert state.commit(ID, committed_part(0, succeeded=1), revision=2)
+    state.forget(ID, revision=2)
+    assert state.running() == ()
 
 
 def test_progress_adds_up_open_and_committed_shards(state: AnyState) -> None:

@@ -7,6 +7,7 @@ and prints everything that happened. Exit 1 if a promise was broken that is no k
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -14,7 +15,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tests.simulation.known_gaps import KNOWN_GAPS
-from tests.simulation.runs import broken, played, report
+from tests.simulation.mutations import MUTATIONS, applied
+from tests.simulation.runs import FOUND_BY, broken, played, report, seed_that_finds
 from tests.simulation.world import Verdict, simulate
 
 _MOST_SHOWN = 5
@@ -23,6 +25,8 @@ _MOST_SHOWN = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what is asked for; returns the exit code."""
     options = _parser().parse_args(arguments)
+    if options.mutations:
+        return _mutations()
     if options.seed is not None:
         return _one(options.seed, trace=options.trace)
     return _many(range(options.first, options.first + options.seeds), options.jobs)
@@ -35,7 +39,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes [cores]")
     parser.add_argument("--seed", type=int, help="play this one alone")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every effect")
+    parser.add_argument("--mutations", action="store_true", help="switch guards off, one by one")
     return parser
+
+
+def _mutations() -> int:
+    """Look for the first seed that finds each guard that is switched off."""
+    found: dict[str, int] = {}
+    for mutation in MUTATIONS:
+        with applied(mutation):
+            seed = seed_that_finds(mutation.name)
+        sys.stdout.write(f"{mutation.name}: {'nobody notices' if seed is None else seed}\n")
+        if seed is not None:
+            found[mutation.name] = seed
+    FOUND_BY.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return 0 if len(found) == len(MUTATIONS) else 1
 
 
 def _one(seed: int, *, trace: bool) -> int:

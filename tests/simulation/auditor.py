@@ -13,11 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog import keys
-from catalog.imports import Control, Import
+from catalog.imports import Control, Import, Retry
 from catalog.renders import LedgerLine, Purchase, Refusal, RenderRecord
 from catalog.results import CatalogPointer, Image, Manifest, ResultLine, Status
 from catalog.store.port import sha256_hex
@@ -104,7 +105,11 @@ class Auditor:
         self._put_deadline_s = limits.put_deadline_s
         self._by_wish: dict[int, list[Call]] = {}
         self._refused: set[int] = set()
+        self._remembered: set[int] = set()
+        self.graceful: Mapping[str, bool] = {}
         self._manifests: dict[str, bytes] = {}
+        self._revisions: dict[str, int] = {}
+        self._retried_at: dict[str, datetime] = {}
         self._catalogs: dict[str, Manifest] = {}
         self._judged: set[int] = set()
         """Takes whose second sale was noticed as it left."""
@@ -145,11 +150,23 @@ class Auditor:
         intent, since = self.wanted.get(import_id, ("run", now))
         if intent != "run" and now - since > STALE_S:
             self.breaks("bought_against_intent", f"{import_id}: {intent} for {now - since:.0f} s")
-        known = sum(one.claim == claim and one.end in {"cut", "hung"} for one in before)
+        # A process that died before it could say that nobody answered counts as a death.
+        known = sum(
+            line.claim == claim
+            and line.outcome == "doubtful"
+            and line.reason == "outcome_unknown"
+            and (import_id not in self._retried_at or line.at >= self._retried_at[import_id])
+            for line in (self.ledger() if len(before) > self._max_doubtful else ())
+        )
         if known > self._max_doubtful:
             self.breaks("too_many_doubtful", f"{claim} was asked for {known} times in vain")
+        retried_at = self._retried_at.get(import_id)
+        since = retried_at.timestamp() if retried_at else 0.0
         vain = sum(
-            one.claim == claim and one.end in {"not_sold", "no_picture"} and one.is_attempt
+            one.claim == claim
+            and one.end in {"not_sold", "no_picture"}
+            and one.is_attempt
+            and one.at >= since
             for one in before
         )
         if vain >= self._max_attempts:
@@ -242,7 +259,7 @@ class Auditor:
         if booked < made:
             where = "in_outage" if store_failed else "anyhow"
             self.breaks(f"call_not_booked.{where}", f"{call.claim} by {call.process}: {outcome}")
-        refused = call.wish in self._refused
+        refused = call.wish in self._remembered
         if call.end == "refused" and not refused:
             where = "in_outage" if store_failed else "anyhow"
             self.breaks(f"refusal_forgotten.{where}", f"{call.claim} by {call.process}")
@@ -258,6 +275,7 @@ class Auditor:
             self._names_what_is_there(key, RenderRecord.from_json(content).images)
         elif name == "refused.json":
             self._refused |= {call.wish for call in self.calls if _asks_for(call, content)}
+            self._remembered |= self._refused
         elif "/results/" in key:
             for line in _lines(content):
                 self._names_what_is_there(key, line.images)
@@ -265,13 +283,17 @@ class Auditor:
             self._manifest(key, content)
         elif key.startswith("catalogs/"):
             self._pointer(key, content)
-        elif name == "control.json":
-            self._told(key, Control.from_json(content))
+        elif name == "control.json" or name.startswith("retry.r"):
+            self._told(key, content)
         elif key.startswith("parked/"):
             self.breaks("message_parked", content.decode())
 
-    def _told(self, key: str, control: Control) -> None:
-        if control.intent == "cancel":
+    def _told(self, key: str, content: bytes) -> None:
+        if "/retry.r" in key:
+            asked = Retry.from_json(content)
+            self._retried_at[asked.import_id] = asked.at
+            self._refused.clear()  # it may be asked for again, by a person's word
+        elif Control.from_json(content).intent == "cancel":
             self._cancelled.add(key.split("/")[1])
 
     def disagrees(self, key: str) -> None:
@@ -302,12 +324,16 @@ class Auditor:
                 self.breaks("names_other_bytes", f"{key} names {image.key}")
 
     def _manifest(self, key: str, content: bytes) -> None:
-        stands = self._manifests.setdefault(key, content)
+        manifest = Manifest.from_json(content)
+        stands = self._manifests.setdefault(f"{key} {manifest.revision}", content)
         if stands != content:
             self.breaks("manifest_changed", key)
             return
-        manifest = Manifest.from_json(content)
         if key == keys.manifest(manifest.import_id):
+            before = self._revisions.get(key, 0)
+            self._revisions[key] = manifest.revision
+            if manifest.revision < before:
+                self.breaks("manifest_went_back", f"{key}: r{before} to r{manifest.revision}")
             revision = keys.manifest_revision(manifest.import_id, manifest.revision)
             if self._content(revision) != content:
                 self.breaks("manifest_is_no_revision", key)
@@ -393,6 +419,7 @@ class Auditor:
 
     def closes(self, *, graceful: Mapping[str, bool]) -> None:
         """Judge the whole run; ``graceful`` says which processes ended in order."""
+        self.graceful = graceful
         for import_id in self._imports():
             found = self._content(keys.manifest(import_id))
             if found is not None:
@@ -415,7 +442,15 @@ class Auditor:
     def _money(self, manifest: Manifest) -> None:
         import_id = manifest.import_id
         takes = [Purchase.from_metadata(dict(stored.metadata)) for stored in self._takes()]
+        booked = {line.call for line in self.ledger()}
         bought = [purchase for purchase in takes if purchase.import_id == import_id]
+        # Its process died before its line was flushed, and Redis was lost as well: nobody who ends
+        # the slot without looking for its picture can know of it.
+        unknown = sum(
+            purchase.micro_usd
+            for purchase in bought
+            if self.redis_lost and purchase.call not in booked and self._died(purchase)
+        )
         paid = sum(purchase.micro_usd for purchase in bought) + sum(
             line.cost_usd.micro
             for line in self.ledger()
@@ -423,7 +458,7 @@ class Auditor:
         )
         if any(purchase.micro_usd != PRICE.micro for purchase in bought):
             self.breaks("price_is_off", import_id)
-        if paid != manifest.cost_usd.spent.micro:
+        if not paid - unknown <= manifest.cost_usd.spent.micro <= paid:
             kind: str = manifest.state if manifest.cost_usd.spent.micro < paid else "too_much"
             if any(purchase.take > 1 for purchase in takes):
                 kind = "second_take"
@@ -443,6 +478,13 @@ class Auditor:
                 f"{import_id}: {doubtful} booked, {manifest.cost_usd.doubtful} in the manifest",
             )
 
+    def _died(self, purchase: Purchase) -> bool:
+        return any(
+            not self.graceful.get(call.process, False)
+            for call in self.calls
+            if call.claim == purchase.claim and call.end == "answered"
+        )
+
     def _ledger_of(self, process: str, *, ended_well: bool) -> None:
         lines: Counter[str] = Counter(line.outcome for line in self.ledger(process))
         made: Counter[str] = Counter(
@@ -454,8 +496,11 @@ class Auditor:
         ours = [call for call in self.calls if call.process == process]
         lost = sum(call.end in {"died", "gone"} for call in ours)
         lost += self.reserved[process] - len(ours)
+        if not ended_well:  # and it may have died before it could say what it knew
+            lost += sum((made - lines).values())
         for outcome in sorted({*lines, *made} - {""}):
-            few = lines[outcome] < made[outcome] and ended_well
+            # A picture's line can be rebuilt from its take.
+            few = lines[outcome] < made[outcome] and ended_well and outcome != "picture"
             most = made[outcome] + (lost if outcome == "doubtful" else 0)
             if lines[outcome] > most or few:
                 self.breaks(

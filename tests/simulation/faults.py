@@ -59,6 +59,8 @@ class FaultPlan:
     budget: float = 0.0
     """The chance that an import may cost only one picture and a half, until more is allowed."""
     second_import_at: float | None = None
+    retries: int = 0
+    """How often somebody asks for the rows without a picture again, once an import is published."""
     left_paused: bool = False
 
     def said(self) -> str:
@@ -126,6 +128,7 @@ def draw(rng: random.Random) -> FaultPlan:
         budget=sometimes(0.1, 0.5, 1.0),
         second_import_at=round(rng.uniform(0, 50), 1) if rng.random() < 0.6 else None,
         left_paused=rng.random() < 0.03,
+        retries=rng.choice((0, 0, 0, 1, 2)),
     )
 
 

@@ -54,6 +54,7 @@ class Scheduler:
         self._fibers: list[Fiber] = []
         self._current: Fiber | None = None
         self._finished = False
+        self._killed = False
         self._main = threading.Lock()
         self._main.acquire()
 
@@ -118,7 +119,7 @@ class Scheduler:
 
     def kill(self, fiber: Fiber) -> None:
         """Let a fiber unwind before anybody else runs; ours unwinds at its next pause."""
-        fiber.killed = True
+        fiber.killed = self._killed = True
         fiber.wake_at = -math.inf
 
     def _yield(self, me: Fiber) -> None:
@@ -139,9 +140,10 @@ class Scheduler:
                 self.error = Deadlock("nobody can go on")
                 return None
             ready = [fiber for fiber in self._fibers if fiber.wake_at <= self.now]
-        for fiber in ready:
-            if fiber.killed:
-                return fiber
+        if self._killed:  # they unwind before anybody else runs
+            for fiber in ready:
+                if fiber.killed:
+                    return fiber
         return ready[int(self._random() * len(ready))]
 
     def _hand_to(self, fiber: Fiber | None) -> None:

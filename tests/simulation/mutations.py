@@ -77,15 +77,15 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a lease is given back late or never",
-        where="worker.leases:LeaseKeeper._drop",
-        old="del self._held[render_id]",
+        where="worker.leases:LeaseKeeper.held",
+        old="del self._held[token]",
         new="pass",
     ),
     Mutation(
         name="no second look under the lease",
         where="worker.generate:generate",
-        old="        if _found(desk, claim):\n            return\n        kept = _buy(desk, claim)",
-        new="        kept = _buy(desk, claim)",
+        old="        if _found(desk, claim):\n            return\n        kept =",
+        new="        kept =",
     ),
     Mutation(
         name="the master is not looked for",
@@ -95,9 +95,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="the picture is put after something else",
-        where="worker.generate:_keep",
+        where="worker.buying:_keep",
         old="media_type, ext = sniff_media_type(answer.content)",
-        new="desk.state.spent(claim.import_id); media_type, ext = sniff_media_type(answer.content)",
+        new="desk.state.now(); media_type, ext = sniff_media_type(answer.content)",
     ),
     Mutation(
         name="the spool is never drained",
@@ -113,9 +113,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a refusal is not remembered",
-        where="worker.generate:_book_failure",
-        old="if isinstance(exc, PromptBlocked):\n            _put(",
-        new="if False:\n            _put(",
+        where="worker.concluding:conclude_call",
+        old="if call.refusal is not None:",
+        new="if False:",
     ),
     Mutation(
         name="a refusal is not looked for",
@@ -124,21 +124,75 @@ MUTATIONS: Final = (
         new="if True:",
     ),
     Mutation(
-        name="a failed call is booked some time later",
-        where="worker.generate:_book_failure",
-        old="at_once=True",
-        new="at_once=False",
+        name="a failed call is not booked",
+        where="worker.buying:_book_failure",
+        old="conclude_call(desk, call.changed(",
+        new="desk.calls.close(call.changed(",
+    ),
+    Mutation(
+        name="a call that lost its process is not booked",
+        where="worker.concluding:conclude_call",
+        old="_bury(desk, call)\n        return",
+        new="desk.calls.close(call)\n        return",
+    ),
+    Mutation(
+        name="a dead buyer's picture is not looked for",
+        where="worker.concluding:_bury",
+        old="purchase = _take_of(desk, call)",
+        new="purchase = None",
+    ),
+    Mutation(
+        name="reservations do not count",
+        where="tests.support.memory:MemoryState._reserved_within",
+        old="spent + self._reserved[call.import_id] + call.micro_usd > budget_micro",
+        new="False",
+    ),
+    Mutation(
+        name="reservations do not come back",
+        where="tests.support.memory:MemoryState._count",
+        old="self._reserved[call.import_id] -= call.micro_usd",
+        new="pass",
+    ),
+    Mutation(
+        name="spent money is not rebuilt",
+        where="worker.rebuilding:_tell",
+        old="spent=sum(known.money.values()),",
+        new="spent=0,",
+    ),
+    Mutation(
+        name="attempts are not rebuilt",
+        where="worker.rebuilding:_count",
+        old="if count_of(line):",
+        new="if False:",
+    ),
+    Mutation(
+        name="a poisonous render is never isolated",
+        where="worker.jobs:_worked",
+        old="if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a cancel ends what is being bought",
+        where="worker.feeder:_cancel",
+        old="unless_bought=True,",
+        new="",
+    ),
+    Mutation(
+        name="what an older file forgot is not read back",
+        where="worker.feeder:recover_all",
+        old="_adopt_parts(desk, plans.read_import(desk.store, import_id))",
+        new="pass",
     ),
     Mutation(
         name="doubt has no end",
-        where="worker.jobs:_again_or_end",
-        old="if claim.doubtful + 1 >= desk.limits.max_doubtful:",
+        where="worker.buying:_attempts",
+        old="if tries.doubtful > limits.max_doubtful:",
         new="if False:",
     ),
     Mutation(
         name="attempts have no end",
-        where="worker.jobs:_again_or_end",
-        old="if not doubtful and attempt >= desk.limits.max_attempts:",
+        where="worker.buying:_attempts",
+        old="if tries.attempts >= limits.max_attempts:",
         new="if False:",
     ),
     Mutation(
@@ -155,9 +209,9 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="the budget is not asked",
-        where="worker.generate:_check_budget",
-        old="if spent + estimate > budget:",
-        new="if False:",
+        where="worker.buying:_may_leave",
+        old="budget_micro=None if budget is None else budget.micro",
+        new="budget_micro=None",
     ),
     Mutation(
         name="a rendition is named and not put",
@@ -192,7 +246,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a part is marked without being read back",
         where="worker.commit:commit",
-        old="_write(desk.store, claim, lines)",
+        old="_write(desk.store, claim, lines, revision)",
         new="pass",
     ),
     Mutation(
@@ -204,13 +258,13 @@ MUTATIONS: Final = (
     Mutation(
         name="a manifest revision is replaced",
         where="worker.publish:publish",
-        old="if not desk.store.has(keys.manifest_revision(claim.import_id, 1)):",
-        new="desk.store.delete(keys.manifest_revision(claim.import_id, 1))\n    if True:",
+        old="if not desk.store.has(key):",
+        new="desk.store.delete(key)\n    if True:",
     ),
     Mutation(
         name="an older import takes the catalog",
-        where="worker.publish:_point_catalog",
-        old="if _is_newer(store, stands, manifest):",
+        where="worker.publish:point_catalog",
+        old="if stands is not None and _is_newer(store, stands, manifest):",
         new="if False:",
     ),
     Mutation(
@@ -228,8 +282,8 @@ MUTATIONS: Final = (
     Mutation(
         name="what nobody holds is not fed again",
         where="worker.feeder:_feed_overdue",
-        old="if not overdue or",
-        new="if True or",
+        old="if not overdue and not died:",
+        new="if True:",
     ),
     Mutation(
         name="a lost commit is not asked for again",
@@ -252,12 +306,30 @@ MUTATIONS: Final = (
     Mutation(
         name="a published import comes back to life",
         where="worker.feeder:_recover",
-        old="if desk.store.has(keys.manifest(imported.import_id)):",
-        new="if False:",
+        old="number = open_revision(desk.store, imported.import_id)",
+        new="number = 1",
     ),
 )
 
 COVERED: Final = (
+    Mutation(
+        name="an open call is not left to its living buyer",
+        where="worker.concluding:_concluded",
+        old="return holder is None and",
+        new="return",
+    ),
+    Mutation(
+        name="a lost epoch does not close the gate",
+        where="tests.support.memory:MemoryState.reserve",
+        old="if self._epoch != self.run or self._recovery[0] is not Recovery.DONE:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a restarted Redis is believed at once",
+        where="worker.jobs:run",
+        old="if desk.state.recovery() in {Recovery.NEEDED, Recovery.BEGUN}:",
+        new="if False:",
+    ),
     Mutation(
         name="a part is written before its shard is settled",
         where="worker.commit:commit",
@@ -273,14 +345,14 @@ COVERED: Final = (
     Mutation(
         name="the epoch is ignored",
         where="worker.generate:generate",
-        old="wait_s = desk.state.buy_not_before()",
-        new="wait_s = 0.0",
+        old="if desk.state.recovery() is not Recovery.DONE:",
+        new="if False:",
     ),
     Mutation(
         name="an epoch begins at once",
         where="catalog.epoch:ensure_epoch",
-        old="now + model_deadline_s if unpublished(store) else now",
-        new="now",
+        old="wait_s = model_deadline_s",
+        new="wait_s = 0.0",
     ),
     Mutation(
         name="a lost lease is not taken again",
@@ -310,7 +382,9 @@ COVERED: Final = (
 """Each of these survives alone: a second guard covers it, or it matters after a known gap only.
 
 - a settled slot is hardly ever worked on again;
-- the epoch's wait and the retaking of leases stand in for each other;
+- a living buyer's lease keeps whoever would bury his call away as well;
+- generate and the gate both ask for the epoch, its wait and the retaking of leases stand in for
+  each other, and a claim that is worked while Redis is rebuilt finds nothing open, as a rule;
 - only who has lost a lease can release somebody else's;
 - a second answer comes from a gap alone;
 - the feeder ends a cancelled import's renders before generate asks what is wanted.

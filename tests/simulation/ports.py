@@ -44,14 +44,30 @@ class SimulatedRedis(MemoryState):
         super().clear()
         self._loose: dict[str, dict[int, ManifestPart]] = {}
 
-    def register(self, import_id: str, *, shards: int, renders: int) -> None:
-        super().register(import_id, shards=shards, renders=renders)
+    def register(
+        self,
+        import_id: str,
+        *,
+        shards: int,
+        renders: int,
+        revision: int = 1,
+        spent_micro: int = 0,
+        doubtful_micro: int = 0,
+    ) -> None:
+        super().register(
+            import_id,
+            shards=shards,
+            renders=renders,
+            revision=revision,
+            spent_micro=spent_micro,
+            doubtful_micro=doubtful_micro,
+        )
         for part in self._loose.pop(import_id, {}).values():
             super().commit(import_id, part)
 
-    def commit(self, import_id: str, committed: ManifestPart) -> bool:
+    def commit(self, import_id: str, committed: ManifestPart, *, revision: int = 1) -> bool:
         if self.is_registered(import_id):
-            return super().commit(import_id, committed)
+            return super().commit(import_id, committed, revision=revision)
         loose = self._loose.setdefault(import_id, {})
         return loose.setdefault(committed.part, committed) is committed
 

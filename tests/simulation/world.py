@@ -30,6 +30,7 @@ import structlog
 
 import catalog.epoch
 import producers.control
+import producers.retrying
 import worker.buying
 import worker.feeder
 import worker.leases
@@ -43,11 +44,13 @@ from catalog.models import load_models
 from catalog.money import Usd
 from catalog.queue import QueueUnavailable
 from catalog.results import ResultLine
+from catalog.revisions import open_revision
 from catalog.schemas import schema_of
 from catalog.state import StateUnavailable
 from catalog.store.port import Store, StoreError
 from producers.importing import hand_over
 from producers.reporting import UnknownImport
+from producers.retrying import AGAIN, RetryRefused, Selection, retry
 from producers.services import Services
 from tests.simulation.auditor import Auditor, Broken, Call
 from tests.simulation.broker import Broker, Delivery
@@ -327,7 +330,9 @@ class Process:
     def _work(self) -> None:
         broker, scheduler = self.world.broker, self.world.scheduler
         while not self.stopping:
-            delivery = None if self.world.is_redis_away else self._take()
+            # Asking in vain changes nothing, so it is no effect.
+            has_any = broker.next_at(self.name) <= scheduler.now
+            delivery = self._take() if has_any and not self.world.is_redis_away else None
             if delivery is not None:
                 self.working += 1
                 self._worked(delivery)
@@ -398,14 +403,15 @@ class World:
         self.crashes = 0
         self.effects = 0
         self.ids = itertools.count()
-        self._trace: deque[str] = deque(maxlen=None if trace else 60)
-        self._digest = hashlib.sha256()
+        self._trace: deque[tuple[float, str, str, object]] = deque(maxlen=None if trace else 60)
         self._jobs: dict[Fiber, Job] = {}
         self._start = self.scheduler.now
+        self._kind_at = self._start + self.plan.lasting_s
         self._ended_well: dict[str, bool] = {}
         self._planned: list[Import] = []
         self._budgets: dict[str, Usd] = {}
         self._saved: tuple[Any, Any] = (None, None)
+        self._retrying: set[str] = set()
 
     # -- time and chance ---------------------------------------------------------------------
 
@@ -422,7 +428,7 @@ class World:
     @property
     def is_faulty(self) -> bool:
         """Whether anything may still go wrong."""
-        return self.since_start < self.plan.lasting_s
+        return self.scheduler.now < self._kind_at
 
     @property
     def is_redis_away(self) -> bool:
@@ -448,34 +454,35 @@ class World:
         Raises:
             Killed: it did.
         """
-        self.scheduler.pause()
+        scheduler, plan = self.scheduler, self.plan
+        scheduler.pause()
         self.effects += 1
         if self.effects > _MOST_EFFECTS:
             self.auditor.breaks("too_many_effects", f"{self.effects}")
-            self.scheduler.finish()
-        self.note(name, facts)
-        job = self._jobs.get(self.scheduler.current)
+            scheduler.finish()
+        self._trace.append((scheduler.now, scheduler.current.name, name, facts))
+        job = self._jobs.get(scheduler.current)
         if job is not None and job.calls:
             self.auditor.does(job.calls, name)
-        if not self.is_faulty or process is None or process.is_lone:
+        if scheduler.now >= self._kind_at or process is None or process.is_lone:
             return
-        if self.crashes < self.plan.most_crashes and self.rng.random() < self.plan.crash:
+        if self.crashes < plan.most_crashes and self.rng.random() < plan.crash:
             victim = process if self.rng.random() < 0.7 else self.rng.choice(self.processes)
             self.crash(victim)
             if victim is process:
                 raise Killed(process.name)
-        if self.plan.slow and self.rng.random() < self.plan.slow:
-            self.scheduler.pause(self.rng.uniform(0.3, 2.5))
+        if plan.slow and self.rng.random() < plan.slow:
+            scheduler.pause(self.rng.uniform(0.3, 2.5))
 
     def note(self, name: str, facts: object = None) -> None:
         """Write down what happens."""
-        who = self.scheduler.current.name
-        self._digest.update(f"{who} {name} {self.scheduler.now}".encode())
-        self._trace.append(f"{self.since_start:8.2f} {who} {name}{_said(facts)}")
+        # Written out when somebody asks: most runs are never read.
+        self._trace.append((self.scheduler.now, self.scheduler.current.name, name, facts))
 
     def store_fails(self) -> str:
         """Whether the store fails now, and if so, before or after it did what was asked."""
-        if not self.is_faulty:
+        plan = self.plan
+        if not (plan.store_fails or plan.store_away) or self.scheduler.now >= self._kind_at:
             return ""
         if any(begin <= self.since_start < end for begin, end in self.plan.store_away):
             return self._store_failed("before")
@@ -492,7 +499,8 @@ class World:
 
     def redis_fails(self) -> str:
         """Whether Redis fails now, and if so, before or after it did what was asked."""
-        if not self.is_faulty:
+        plan = self.plan
+        if not (plan.redis_fails or plan.redis_away) or self.scheduler.now >= self._kind_at:
             return ""
         if self.is_redis_away:
             return "before"
@@ -589,8 +597,8 @@ class World:
             plan=self.plan,
             effects=self.effects,
             calls=len(self.auditor.calls),
-            digest=self._digest.hexdigest(),
-            last=tuple(self._trace),
+            digest=self._digest() if self._trace.maxlen is None else "",
+            last=tuple(self._told()) if self.auditor.broken or self._trace.maxlen is None else (),
         )
 
     def _direct(self) -> None:
@@ -681,7 +689,25 @@ class World:
             budget = self._budgets[import_id] = Usd(PRICE.micro * 3 // 2)
         imported = _plan(cast("Store", self.store), import_id, shards, self.clock(), budget)
         self._planned.append(imported)
+        if self.plan.retries:
+            self._retrying.add(import_id)
         self._insist(lambda services: hand_over(imported, services))
+        for _ in range(self.plan.retries):
+            while not self._is_published(import_id) and self.since_start < 2 * PATIENCE_S:
+                self.scheduler.pause(self.rng.uniform(1, 10))
+            self._retry(import_id)
+        self._retrying.discard(import_id)
+
+    def _retry(self, import_id: str) -> None:
+        def act(services: Services) -> None:
+            with contextlib.suppress(RetryRefused):
+                retry(services, import_id, Selection(statuses=AGAIN))
+
+        self.note(f"*** retry {import_id}")
+        self._insist(act)
+
+    def _is_published(self, import_id: str) -> bool:
+        return open_revision(cast("Store", self.store), import_id) is None
 
     def _order(self, number: int, word: str) -> None:
         self.scheduler.spawn(f"{word} {number}", lambda: self._tell(number, word))
@@ -735,7 +761,7 @@ class World:
         return all(self._has_ended(imported.import_id) for imported in self._planned)
 
     def _has_ended(self, import_id: str) -> bool:
-        if keys.manifest(import_id) in self.store._objects:
+        if import_id not in self._retrying and self._is_published(import_id):
             return import_id not in self.redis.running()
         control = self._control(import_id)
         if control.intent != "pause":
@@ -761,7 +787,6 @@ class World:
         return f"{import_id}: {self._control(import_id).intent}, {progress}"
 
     def _judge_rest(self) -> None:
-        self._flush_digest()
         for render_id in self.redis.leases():
             kind = "spooled" if self.redis.is_spooled(render_id) else self._kind()
             self.auditor.breaks(f"lease_not_back.{kind}", render_id)
@@ -769,9 +794,18 @@ class World:
             self.auditor.breaks(f"feeder_not_back.{self._kind()}", import_id)
         self.auditor.closes(graceful=self._ended_well)
 
-    def _flush_digest(self) -> None:
+    def _told(self) -> Iterator[str]:
+        for now, who, name, facts in self._trace:
+            yield f"{now - self._start:8.2f} {who} {name}{_said(facts)}"
+
+    def _digest(self) -> str:
+        """One number for all that happened and all that is in the store."""
+        digest = hashlib.sha256()
+        for now, who, name, _ in self._trace:
+            digest.update(f"{who} {name} {now}".encode())
         for key in self.store.keys:
-            self._digest.update(key.encode() + self.store.content(key))
+            digest.update(key.encode() + self.store.content(key))
+        return digest.hexdigest()
 
 
 def simulate(seed: int, *, trace: bool = False) -> Verdict:
@@ -810,6 +844,8 @@ def _patched(world: World) -> Iterator[None]:
         (catalog.epoch, "uuid", names),
         (producers.control, "datetime", clock),
         (producers.control, "whoami", lambda: "somebody"),
+        (producers.retrying, "datetime", clock),
+        (producers.retrying, "whoami", lambda: "somebody"),
         (worker.publish, "schema_of", _schema_of),
         (worker.publish, "build_gallery", _build_gallery),
     ]

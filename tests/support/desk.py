@@ -376,9 +376,11 @@ class _PlainHolds:
         self._works = itertools.count()
 
     @contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int]) -> Iterator[int]:
+    def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         worker = f"work-{next(self._works)}"
-        deaths = self._state.begin_work(import_id, part, slots, worker, within_s=self._ttl_s)
+        deaths = self._state.begin_work(
+            import_id, part, slots, worker, stage=stage, within_s=self._ttl_s
+        )
         try:
             yield deaths
         except Died:
@@ -514,6 +516,8 @@ class Workplace:
             sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )
+        if client:
+            recover(self.desk)  # before anything is planned, so that nothing is waited for
 
     def works_alone(self, task: str, claim: Claim) -> bool:
         """Work a claim as in a process of its own: a death there ends nobody else."""

@@ -178,12 +178,13 @@ class _Shard:
 class _Import:
     shards: int
     renders: int
+    revision: int = 1
     intent: str | None = None
     feeder: tuple[str, float] | None = None
     open: dict[int, _Shard] = field(default_factory=dict)
     committed: dict[int, ManifestPart] = field(default_factory=dict)
     due: dict[tuple[int, int], float] = field(default_factory=dict)
-    work: dict[tuple[int, int], str] = field(default_factory=dict)
+    work: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
 
 
 class MemoryState:
@@ -241,7 +242,7 @@ class MemoryState:
             lapsed = known is Recovery.BEGUN and until <= self._clock()
             return Recovery.NEEDED if self._epoch != self.run or lapsed else known
 
-    def claim_recovery(self, token: str, *, ttl_s: float = 60.0) -> bool:
+    def claim_recovery(self, token: str, *, ttl_s: float = 20.0) -> bool:
         with self._there():
             known, _, until = self._recovery
             begun = known is Recovery.BEGUN and until > self._clock()
@@ -250,10 +251,20 @@ class MemoryState:
             self._recovery = (Recovery.BEGUN, token, self._clock() + ttl_s)
             return True
 
+    def keep_rebuilding(self, token: str, *, ttl_s: float = 20.0) -> None:
+        with self._there():
+            if self._recovery[:2] == (Recovery.BEGUN, token):
+                self._recovery = (Recovery.BEGUN, token, self._clock() + ttl_s)
+
     def end_rebuilding(self, token: str) -> None:
         with self._there():
             if self._recovery[:2] == (Recovery.BEGUN, token):
                 self._recovery = (Recovery.REBUILT, "", 0.0)
+
+    def give_up_rebuilding(self, token: str) -> None:
+        with self._there():
+            if self._recovery[:2] == (Recovery.BEGUN, token):
+                self._recovery = (Recovery.NEEDED, "", 0.0)
 
     def finish_recovery(self) -> None:
         with self._there():
@@ -270,9 +281,28 @@ class MemoryState:
 
     # -- imports -----------------------------------------------------------------------------
 
-    def register(self, import_id: str, *, shards: int, renders: int) -> None:
+    def register(
+        self,
+        import_id: str,
+        *,
+        shards: int,
+        renders: int,
+        revision: int = 1,
+        spent_micro: int = 0,
+        doubtful_micro: int = 0,
+    ) -> None:
         with self._there():
-            self._imports.setdefault(import_id, _Import(shards=shards, renders=renders))
+            if import_id in self._imports:
+                return
+            known = _Import(shards=shards, renders=renders, revision=revision)
+            self._imports[import_id] = known
+            self._spent[import_id] = max(self._spent.get(import_id, 0), spent_micro)
+            self._doubtful[import_id] = max(self._doubtful.get(import_id, 0), doubtful_micro)
+
+    def revision(self, import_id: str) -> int | None:
+        with self._there():
+            known = self._imports.get(import_id)
+            return known.revision if known else None
 
     def is_registered(self, import_id: str) -> bool:
         with self._there():
@@ -282,8 +312,11 @@ class MemoryState:
         with self._there():
             return tuple(sorted(self._imports))
 
-    def forget(self, import_id: str) -> None:
+    def forget(self, import_id: str, *, revision: int | None = None) -> None:
         with self._there():
+            stands = self._imports.get(import_id)
+            if revision is not None and (stands.revision if stands else 1) != revision:
+                return
             for known in (self._imports, self._spent, self._doubtful, self._tries):
                 known.pop(import_id, None)
             self._rebuilt.discard(import_id)
@@ -354,7 +387,15 @@ class MemoryState:
                     known.feeder = None
 
     def open_shard(
-        self, import_id: str, token: str, *, part: int, slots: int, within_s: float = 60.0
+        self,
+        import_id: str,
+        token: str,
+        *,
+        part: int,
+        slots: int,
+        within_s: float = 60.0,
+        kept: Mapping[int, ResultLine] | None = None,
+        paid_micro: Mapping[int, int] | None = None,
     ) -> bool:
         with self._there():
             known = self._imports.get(import_id)
@@ -362,9 +403,15 @@ class MemoryState:
                 return False
             if part in known.committed or part in known.open:
                 return False
-            known.open[part] = _Shard(status=[None] * slots)
-            for slot in range(slots):
+            lines = dict(kept or {})
+            status = [lines[at].status if at in lines else None for at in range(slots)]
+            known.open[part] = _Shard(status=status, outcomes=lines)
+            for slot in set(range(slots)) - set(lines):
                 known.due[part, slot] = self._clock() + within_s
+            tries = self._tries.setdefault(import_id, Counter())
+            for slot, micro in (paid_micro or {}).items():
+                for name in (f"m:{part}:{slot}", f"w:{part}:{slot}"):
+                    tries[name] = max(tries[name], micro)
             return True
 
     def open_parts(self, import_id: str) -> tuple[int, ...]:
@@ -412,7 +459,14 @@ class MemoryState:
                     known.due[part, slot] = self._clock() + within_s
 
     def begin_work(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
     ) -> int:
         with self._there():
             known = self._imports.get(import_id)
@@ -422,17 +476,17 @@ class MemoryState:
                     continue
                 tries = self._tries.setdefault(import_id, Counter())
                 if (part, slot) in known.work and known.due[part, slot] <= self._clock():
-                    tries[f"k:{part}:{slot}"] += 1
+                    tries[f"{known.work[part, slot][0]}:{part}:{slot}"] += 1
                 known.due[part, slot] = self._clock() + within_s
-                known.work[part, slot] = worker
-                deaths = max(deaths, tries[f"k:{part}:{slot}"])
+                known.work[part, slot] = (stage, worker)
+                deaths = max(deaths, tries[f"{stage}:{part}:{slot}"])
             return deaths
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
         with self._there():
             known = self._imports.get(import_id)
             for slot in slots:
-                if known is not None and known.work.get((part, slot)) == worker:
+                if known is not None and known.work.get((part, slot), ("", ""))[1] == worker:
                     del known.work[part, slot]
 
     def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
@@ -444,9 +498,9 @@ class MemoryState:
                 due = known.due.get((part, slot))
                 if due is not None and due > self._clock():
                     continue
-                del known.work[part, slot]
+                stage, _ = known.work.pop((part, slot))
                 if due is not None:
-                    self._tries.setdefault(import_id, Counter())[f"k:{part}:{slot}"] += 1
+                    self._tries.setdefault(import_id, Counter())[f"{stage}:{part}:{slot}"] += 1
                     died.append((part, slot))
             return tuple(died)
 
@@ -467,10 +521,10 @@ class MemoryState:
             shard = self._shard(import_id, part)
             return dict(shard.outcomes) if shard else {}
 
-    def commit(self, import_id: str, committed: ManifestPart) -> bool:
+    def commit(self, import_id: str, committed: ManifestPart, *, revision: int = 1) -> bool:
         with self._there():
-            known = self._imports[import_id]
-            if committed.part in known.committed:
+            known = self._imports.get(import_id)
+            if known is None or known.revision != revision or committed.part in known.committed:
                 return False
             known.committed[committed.part] = committed
             known.open.pop(committed.part, None)
@@ -600,13 +654,18 @@ class MemoryState:
             return Tries(
                 attempts=tries[f"a:{at}"],
                 doubtful=tries[f"d:{at}"],
-                deaths=tries[f"k:{at}"],
                 wasted_micro=tries[f"w:{at}"],
                 reason=self._reasons.get((import_id, at), ""),
             )
 
     def rebuild(
-        self, import_id: str, *, spent: int, doubtful: int, slots: Mapping[str, int]
+        self,
+        import_id: str,
+        *,
+        spent: int,
+        doubtful: int,
+        slots: Mapping[str, int],
+        reasons: Mapping[str, str],
     ) -> None:
         with self._there():
             self._spent[import_id] = max(self._spent.get(import_id, 0), spent)
@@ -614,6 +673,8 @@ class MemoryState:
             tries = self._tries.setdefault(import_id, Counter())
             for name, value in slots.items():
                 tries[name] = max(tries[name], value)
+            for at, reason in reasons.items():
+                self._reasons.setdefault((import_id, at), reason)
             self._rebuilt.add(import_id)
 
     def was_rebuilt(self, import_id: str) -> bool:
@@ -674,13 +735,11 @@ class MemoryState:
         known = self._imports.get(import_id)
         return known.open.get(part) if known else None
 
-    @contextmanager
-    def _there(self) -> Iterator[None]:
+    def _there(self) -> threading.RLock:
         if self.away:
             msg = "told to be away"
             raise StateUnavailable(msg)
-        with self._guard:
-            yield
+        return self._guard
 
 
 def _free(held: tuple[str, float] | None, token: str | None, now: float) -> bool:

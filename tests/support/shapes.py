@@ -16,6 +16,7 @@ from catalog.imports import (
     PlannedProduct,
     PlannedSlot,
     PlanPart,
+    Retry,
 )
 from catalog.money import Usd
 from catalog.parked import ParkedMessage, RawMessage
@@ -32,6 +33,7 @@ from catalog.renders import (
     Spec,
     Tokens,
 )
+from catalog.repairs import Repair, Unmended
 from catalog.results import (
     CatalogPointer,
     Costs,
@@ -288,6 +290,17 @@ EXAMPLES: dict[str, Wire] = {
         by="somebody@host",
         at=NOW,
     ),
+    "retry": Retry(
+        import_id=ID,
+        revision=2,
+        statuses=("failed", "blocked"),
+        reason="prompt.blocked",
+        skus=("B-1",),
+        parts=(0,),
+        renders=1,
+        by="somebody@host",
+        at=NOW,
+    ),
     "rejected": RejectedRow(
         row=4, column="Image Src", reason="reference.missing", message="no photo", sku="C-1"
     ),
@@ -311,6 +324,17 @@ EXAMPLES: dict[str, Wire] = {
             headers={"task": "skuscene.generate", "id": "ea2550ef"},
         ),
         why="it was sent by a newer version",
+        at=NOW,
+        worker="host-1",
+    ),
+    "repair": Repair(
+        import_id=ID,
+        revision=1,
+        part=0,
+        row=3,
+        request="9f0c",
+        mended=(IMAGES[1].key,),
+        left=(Unmended(key=IMAGES[0].key, why="the master is gone"),),
         at=NOW,
         worker="host-1",
     ),

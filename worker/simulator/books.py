@@ -30,7 +30,10 @@ class Tokens(BaseModel):
 
 
 class CallLine(BaseModel):
-    """One call; ``request`` and ``prompt`` are empty when it was refused before it was read."""
+    """One call; ``request`` and ``prompt`` are empty when it was refused before it was read.
+
+    ``caller`` tells credentials apart without naming one; see :func:`label_caller`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,6 +42,7 @@ class CallLine(BaseModel):
     model: str
     request: str = ""
     prompt: str = ""
+    caller: str = ""
     outcome: str
     status: int
     sold: bool = False

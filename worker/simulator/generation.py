@@ -21,7 +21,7 @@ from worker.simulator import refusals
 from worker.simulator.answers import build_answer, count_tokens
 from worker.simulator.books import CallLine, Tokens
 from worker.simulator.connection import Delivery, Fate, Reply
-from worker.simulator.credentials import check_credentials
+from worker.simulator.credentials import check_credentials, label_of
 from worker.simulator.models import MODELS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.refusals import Refusal
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 async def answer_generation(state: State, request: Request, route: Route) -> Reply:
     """Answer one call; the reply books it once it is delivered."""
     state.books.open_call()
-    entry = _Entry(state, route.model)
+    entry = _Entry(state, route.model, label_of(request))
     try:
         call = _admit(state, request, route)
         entry.call = call
@@ -80,10 +80,11 @@ def _for_modalities(outcome: Outcome, call: Call) -> Outcome:
 class _Entry:
     """A call's line in the books, written when its fate is known."""
 
-    def __init__(self, state: State, model: str) -> None:
+    def __init__(self, state: State, model: str, caller: str) -> None:
         self.call: Call | None = None
         self._state = state
         self._model = model
+        self._caller = caller
         self._begun_at = datetime.now(UTC)
         self._begun_s = time.monotonic()
 
@@ -128,6 +129,7 @@ class _Entry:
             model=self._model,
             request=call.digest if call else "",
             prompt=call.prompt if call else "",
+            caller=self._caller,
             outcome=name,
             status=status,
             sold=outcome is not None and outcome.sells,

@@ -149,7 +149,7 @@ def test_nothing_is_bought_while_calls_of_a_lost_redis_may_still_be_open() -> No
     with pytest.raises(Snooze) as snoozed:
         generate(place.desk, _claim(place))
 
-    assert snoozed.value.retry_after_s == pytest.approx(300)
+    assert snoozed.value.retry_after_s <= place.desk.limits.lease_s  # long naps die with workers
     assert place.sold.total() == 0
     place.run()
     assert place.sold.total() == 1

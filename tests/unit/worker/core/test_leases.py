@@ -109,7 +109,7 @@ def test_a_renewal_that_is_late_does_not_hold_what_was_given_back() -> None:
     state = MemoryState()
     with _keeper(state, renew_s=3_600) as keeper:
         with keeper.held(RENDER):
-            token = keeper._held[RENDER]
+            token = next(iter(keeper._held))
         keeper._renew_one(RENDER, token)
 
         assert state.acquire_lease(RENDER, "another", ttl_s=30)
@@ -125,5 +125,5 @@ def test_a_holder_that_was_too_slow_leaves_its_neighbours_lease_alone() -> None:
         with keeper.held(RENDER) as ours:
             assert ours
             slow.__exit__(None, None, None)
-            assert RENDER in keeper._held  # still renewed
+            assert RENDER in keeper._held.values()  # still renewed
             assert not state.acquire_lease(RENDER, "another", ttl_s=30)
