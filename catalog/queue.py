@@ -62,7 +62,7 @@ def connect(settings: Settings, redis_url: str) -> Celery:
         accept_content=["json"],
         task_ignore_result=True,
         task_acks_late=True,
-        # A killed process gives its message back at once, a bounded number of times.
+        # A killed child's message comes back after the task's retry delay, a few times.
         task_retry_on_worker_lost=True,
         task_publish_retry=True,
         task_publish_retry_policy={"max_retries": 3, "interval_start": 0.1, "interval_step": 0.5},

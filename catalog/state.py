@@ -8,7 +8,6 @@ Redis is rebuilt from the store (``worker.feeder``).
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -56,7 +55,8 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 local _, left = string.gsub(ARGV[3], '%.', '')
 redis.call('HSET', KEYS[3], 'status', ARGV[3], 'left', left, 'micro', ARGV[5])
 redis.call('SADD', KEYS[2], ARGV[2])
-local due = redis.call('TIME')[1] + tonumber(ARGV[4])
+local t = redis.call('TIME')
+local due = tonumber(t[1]) + tonumber(t[2]) / 1000000 + tonumber(ARGV[4])
 for slot = 0, #ARGV[3] - 1 do
   local letter = string.sub(ARGV[3], slot + 1, slot + 1)
   if letter == '.' then
@@ -126,7 +126,8 @@ return 1
 """
 
 _EXPECT = """
-local due = redis.call('TIME')[1] + tonumber(ARGV[1])
+local t = redis.call('TIME')
+local due = tonumber(t[1]) + tonumber(t[2]) / 1000000 + tonumber(ARGV[1])
 for i = 2, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
 end
@@ -135,8 +136,9 @@ return 1
 
 _BEGIN_WORK = """
 local stage = string.match(ARGV[2], '^[^|]*')
-local due = redis.call('TIME')[1] + tonumber(ARGV[1])
-local now = tonumber(redis.call('TIME')[1])
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local due = now + tonumber(ARGV[1])
 local deaths = 0
 for i = 3, #ARGV do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
@@ -163,7 +165,8 @@ return 1
 """
 
 _BURY_WORK = """
-local now = tonumber(redis.call('TIME')[1])
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 local died = {}
 for i = 1, #ARGV do
   local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
@@ -205,7 +208,8 @@ return 1
 """
 
 _OVERDUE = """
-local now = redis.call('TIME')[1]
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
 """
 
@@ -395,10 +399,13 @@ class State:
         spent_micro: int = 0,
         doubtful_micro: int = 0,
     ) -> None:
-        """Make a revision of an import known, and what the earlier ones cost.
+        """Make a revision of an import known, and what earlier ones cost; again changes nothing.
 
-        Changes nothing while one is known.
+        An earlier one is published by now, though its publisher may not have come to forget it.
         """
+        known = self.revision(import_id)
+        if known is not None and known < revision:
+            self.forget(import_id, revision=known)
         cost = ["spent_micro", spent_micro, "doubtful_micro", doubtful_micro]
         with translated():
             self._run(
@@ -536,7 +543,7 @@ class State:
                     self._outcomes(import_id, part),
                     self._tries(import_id),
                 ],
-                [token, part, status, math.ceil(within_s), micro, len(lines), *written, *paid],
+                [token, part, status, within_s, micro, len(lines), *written, *paid],
             )
         return int(done) == 1
 
@@ -595,7 +602,7 @@ class State:
                 self._run(
                     _EXPECT,
                     [self._due(import_id)],
-                    [math.ceil(within_s), *(f"{part}:{slot}" for slot in slots)],
+                    [within_s, *(f"{part}:{slot}" for slot in slots)],
                 )
 
     def begin_work(
@@ -617,7 +624,7 @@ class State:
             names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
             members = [f"{part}:{slot}" for slot in slots]
             return int(
-                self._run(_BEGIN_WORK, names, [math.ceil(within_s), f"{stage}|{worker}", *members])
+                self._run(_BEGIN_WORK, names, [within_s, f"{stage}|{worker}", *members])
             )
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:

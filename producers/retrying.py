@@ -5,7 +5,7 @@
 3. Say that it shall run, whatever was said to the revision before.
 4. Make it known to Redis and ask for its feeder.
 
-Dying after 2 leaves a revision that any control worker, or the same command, takes up.
+Dying after 2 leaves a revision that the same command takes up, or `skuscene recover`.
 """
 
 from __future__ import annotations

@@ -165,6 +165,7 @@ class Process:
             fetch=_fetcher(settings).fetch,
             imaging=_imaging(settings),
             ask=model.ask,
+            ready=model.ready,
             models=load_models(),
             platform=settings.platform,
             limits=limits(settings),
@@ -197,11 +198,18 @@ class LazyModel:
 
     def ask(self, request: Any) -> Any:
         """Buy one picture from the model that the request names."""
-        kind = "preview" if load_models().is_preview(request.model_id) else "gemini"
+        return self._of(request.model_id).ask(request)
+
+    def ready(self, model_id: str) -> None:
+        """Load what a call needs, so that nothing but the call comes after its reservation."""
+        self._of(model_id).open()
+
+    def _of(self, model_id: str) -> Calls:
+        kind = "preview" if load_models().is_preview(model_id) else "gemini"
         with self._guard:
             if kind not in self._calls:
                 self._calls[kind] = Calls(_model(kind, self._settings))
-        return self._calls[kind].ask(request)
+            return self._calls[kind]
 
     def close(self) -> None:
         """Close every model."""

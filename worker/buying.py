@@ -68,6 +68,7 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
     attempts = _attempts(desk, claim)
     spec = spec_of(slot, claim.references)
     request = _request(desk, claim, slot, spec)
+    desk.ready(slot.model)
     call = _call(desk, claim, slot, lease).changed(attempts=attempts)
     if not _may_leave(desk, call):
         return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SLACK_S = 15.0
 _CLOSE_S = 5.0
+_OPEN_S = 30.0
 
 
 class Calls:
@@ -26,9 +27,19 @@ class Calls:
 
     def __init__(self, model: ImageModel) -> None:
         self._model = model
+        self._opened = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="calls", daemon=True)
         self._thread.start()
+
+    def open(self) -> None:
+        """Let the model load what its calls need; what is wrong with that, a call will say."""
+        if self._opened or self._loop.is_closed():
+            return
+        opening = asyncio.run_coroutine_threadsafe(self._model.open(), self._loop)
+        with contextlib.suppress(Exception):
+            opening.result(_OPEN_S)
+        self._opened = True
 
     def ask(self, request: TakeRequest) -> Answer:
         """Buy one picture; blocks until the answer is whole or the deadline is over.

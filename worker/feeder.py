@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_FEEDER_TTL_S = 60.0
 _LOOK_AGAIN_S = 5.0
 
 
@@ -51,7 +50,7 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
         return  # published, and forgotten: a late message must not bring its state back
     wanted = plans.read_intent(desk, claim.import_id)
     token = uuid.uuid4().hex
-    with desk.state.feeder(claim.import_id, token, ttl_s=_FEEDER_TTL_S) as ours:
+    with desk.state.feeder(claim.import_id, token, ttl_s=desk.limits.lease_s) as ours:
         if not ours:
             return
         if wanted == "cancel":

@@ -81,6 +81,10 @@ class ImageModel(Protocol):
         """
         ...
 
+    async def open(self) -> None:
+        """Load and make what calls need; reaches nothing, and may be left out."""
+        ...
+
     async def aclose(self) -> None:
         """Close the model's connections; safe to call twice."""
         ...

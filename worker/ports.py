@@ -298,6 +298,9 @@ class Limits:
     refusal_max_age_s: float
 
 
+def _nothing(_model_id: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Everything a stage may reach for.
@@ -325,6 +328,8 @@ class Desk:
     sleep: Callable[[float], None]
     chance: Callable[[], float]
     calls: Calls
+    ready: Callable[[str], None] = _nothing
+    """Loads what a call to a model of this id needs; reaches nothing."""
     read_all: Callable[[Store, Iterable[str]], Iterator[Stored | None]] = read_in_turn
     holds: Holds = field(default_factory=SilentHolds)
     alone: Callable[[str, Claim], bool] | None = None

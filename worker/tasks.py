@@ -59,7 +59,8 @@ def _door(
 ) -> None:
     # shared=False: a second app in the same process must get tasks of its own.
     # Nothing of Celery's own retrying is used: attempts are counted in worker.jobs.
-    @app.task(name=name, shared=False, typing=False)
+    # A killed child's message is sent again by Celery with this delay; its default is 3 minutes.
+    @app.task(name=name, shared=False, typing=False, default_retry_delay=1)
     def door(payload: object) -> None:
         try:
             jobs.run(name, payload, shape, work, desk())

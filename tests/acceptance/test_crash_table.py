@@ -8,6 +8,7 @@ before that effect; then it is counted what the model sold.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import signal
@@ -24,7 +25,8 @@ from catalog import claims
 from tests.support.deaths import Aftermath, Death, Street, process_of, rows, street
 from tests.support.effects import ANSWERED, IN_FLIGHT, LEAVES, Kill
 from tests.support.redis_server import running_redis
-from tests.support.running import AWS, BUCKET, House, house, s3_server
+from tests.support.running import House, house
+from tests.support.stores import new_bucket, s3_environment
 from tests.support.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -187,25 +189,25 @@ def redis_of_the_table() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def playing(
-    tmp_path_factory: pytest.TempPathFactory, redis_of_the_table: str
+    tmp_path_factory: pytest.TempPathFactory, redis_of_the_table: str, moto: str
 ) -> Iterator[tuple[Future[CrashTable], Future[float]]]:
     """The table, and the wait for what nobody hurries: both begin here, at once."""
     folder, played = tmp_path_factory.mktemp("crashes"), Played()
     with (
         ThreadPoolExecutor(STREETS + 3) as pool,
         pytest.MonkeyPatch.context() as patch,
-        contextlib.ExitStack() as bucket,
     ):
+        # It would print every request of a test that fails.
+        patch.setattr(logging.getLogger("werkzeug"), "level", logging.WARNING)
         streets = [
             pool.submit(played.directory, at, folder / str(at), f"{redis_of_the_table}db={at}")
             for at in range(STREETS)
         ]
         reopened = pool.submit(reopened_after_s, folder / "default")
-        address = bucket.enter_context(s3_server(folder))
-        for name, value in {**AWS, "AWS_ENDPOINT_URL_S3": address}.items():
+        for name, value in s3_environment(moto).items():
             patch.setenv(name, value)
-        database = f"{redis_of_the_table}db={STREETS}"
-        in_bucket = (STREETS, folder / "bucket", database, f"s3://{BUCKET}/shop")
+        database, store = f"{redis_of_the_table}db={STREETS}", f"s3://{new_bucket(moto)}/shop"
+        in_bucket = (STREETS, folder / "bucket", database, store)
         streets.append(pool.submit(played.bucket, *in_bucket))
 
         def whole() -> CrashTable:

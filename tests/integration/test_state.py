@@ -403,10 +403,26 @@ def test_a_revision_knows_what_the_earlier_ones_cost(state: AnyState) -> None:
     state.forget(ID)
 
     state.register(ID, shards=1, renders=1, revision=2, spent_micro=70, doubtful_micro=30)
-    state.register(ID, shards=1, renders=1, revision=3, spent_micro=700)
+    state.register(ID, shards=1, renders=1, revision=2, spent_micro=700)
+    state.register(ID, shards=1, renders=1, revision=1)
 
     assert state.revision(ID) == 2
     assert state.spent(ID) == 100
+
+
+def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(state: AnyState) -> None:
+    opened(state)
+    state.settle(line(Status.FAILED), part=0, slot=0)
+    state.commit(ID, committed_part(1, failed=2))
+
+    state.register(ID, shards=2, renders=5, revision=2)
+    state.forget(ID, revision=1)
+
+    assert state.revision(ID) == 2
+    assert (state.open_parts(ID), state.committed(ID), state.overdue(ID)) == ((), {}, ())
+    found = state.progress(ID)
+    assert found
+    assert found.counts == RenderCounts(expected=5, open=5)
 
 
 def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> None:

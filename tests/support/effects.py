@@ -240,6 +240,8 @@ class Scythe:
         if word.lower() not in self._writes:
             return None
         key = _text(command[1]) if len(command) > 1 else ""
+        if key.startswith("_kombu."):
+            return None  # kombu's list of queues, written by every process that sends its first
         return f"{word} {key.split(':')[2] if key.startswith('skuscene:') else key}"
 
     def _of_broker(

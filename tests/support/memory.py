@@ -292,7 +292,10 @@ class MemoryState:
         doubtful_micro: int = 0,
     ) -> None:
         with self._there():
-            if import_id in self._imports:
+            stands = self._imports.get(import_id)
+            if stands is not None and stands.revision < revision:
+                self.forget(import_id, revision=stands.revision)
+            elif stands is not None:
                 return
             known = _Import(shards=shards, renders=renders, revision=revision)
             self._imports[import_id] = known

@@ -46,8 +46,8 @@ PHOTOS = Path(__file__).parent.parent.parent / "producers" / "demo" / "photos"
 PHOTO = "2-slice-toaster.webp"
 LONG_S = 90.0
 """For waits that end much sooner on a machine that has nothing else to do."""
-SLOW_S = 3.0
-LATER_S = 3.0
+SLOW_S = {"slow": 2.0, "slower": 7.0}
+LATER_S = 6.0
 _EPHEMERAL_FROM = 32_768
 _SCENES = """\
 version: 1
@@ -160,7 +160,10 @@ class Shop:
         budget: Usd | None = None,
         **products: int,
     ) -> None:
-        """Start an import of so many products of each kind: ``quick``, ``slow``, ``later``, ``wide``.
+        """Start an import of so many products of each kind.
+
+        A call for a ``quick`` one takes a moment, one for a ``slow`` or ``slower`` one
+        :data:`SLOW_S`, one for a ``later`` one meets a rate limit first.
 
         ``named`` is the word in their titles that their renders are found by, the import's id if
         it is not given.
@@ -168,10 +171,11 @@ class Shop:
         word = named or import_id
         if products.get("later"):
             limit = {"outcome": "429_retryinfo", "delay_s": LATER_S, "times": products["later"]}
-            self.house.script({"match": f"{word} later", **limit})
-        if products.get("slow"):
-            slow = {"outcome": "picture", "latency_s": SLOW_S, "times": 0}
-            self.house.script({"match": f"{word} slow", **slow})
+            self.house.script({"match": f"{word} later ", **limit})
+        for kind, latency_s in SLOW_S.items():
+            if products.get(kind):
+                slow = {"outcome": "picture", "latency_s": latency_s, "times": 0}
+                self.house.script({"match": f"{word} {kind} ", **slow})
         order = Order(
             feed=self._feed(import_id, word, products),
             scenes=self.house.folder / "scenes.yaml",

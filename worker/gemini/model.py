@@ -93,6 +93,10 @@ class GeminiModel:
             answered_at=answered_at,
         )
 
+    async def open(self) -> None:
+        """Load the SDK, which takes a second, and make its client."""
+        self._connected()
+
     async def aclose(self) -> None:
         """Close the connections of this process and loop; safe to call twice."""
         session, self._session = self._session, None

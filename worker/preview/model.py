@@ -42,5 +42,8 @@ class PreviewModel:
             answered_at=datetime.now(UTC),
         )
 
+    async def open(self) -> None:
+        """Nothing is needed."""
+
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -47,6 +47,9 @@ class _Model:
         self.asked.append(request)
         return await self._answer()
 
+    async def open(self) -> None:
+        pass
+
     async def aclose(self) -> None:
         pass
 

@@ -597,6 +597,20 @@ def test_a_publisher_that_is_late_does_not_forget_the_revision_that_runs() -> No
     assert place.statuses("monday") == {"succeeded": 1}
 
 
+def test_a_retry_that_comes_before_the_publisher_has_forgotten_is_not_forgotten_with_it() -> None:
+    place = Workplace(max_attempts=1)
+    place.model.script = [AWAY]
+    place.order("monday", [wanted("mug", "kitchen")])
+    place.run(until=lambda: bool(place.queue.of(claims.PUBLISH)))
+    place.effects.when("state.forget", lambda: _ignored(_retry(place)))
+
+    publish(place.desk, ImportClaim(store=STORE_ID, import_id="monday"))
+
+    assert place.desk.state.revision("monday") == 2
+    place.settle_down()
+    assert place.statuses("monday") == {"succeeded": 1}
+
+
 def test_a_retry_holds_on_a_real_redis(redis_url: str) -> None:
     place = Workplace(client=open_redis(redis_url), max_attempts=1)
     recover(place.desk)  # while there is no import nothing has to be waited for
