@@ -2,7 +2,7 @@
 
 Only open shards have state here: a byte per render, and its outcome until the shard is
 committed. Every change that several workers could make at once is one script. What is lost with
-Redis is rebuilt from the store (``worker.feeder``).
+Redis is rebuilt from the store (``worker.reconciler``).
 """
 
 from __future__ import annotations
@@ -623,9 +623,7 @@ class State:
         with translated():
             names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
             members = [f"{part}:{slot}" for slot in slots]
-            return int(
-                self._run(_BEGIN_WORK, names, [within_s, f"{stage}|{worker}", *members])
-            )
+            return int(self._run(_BEGIN_WORK, names, [within_s, f"{stage}|{worker}", *members]))
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
         """Say that the work on some slots has ended, however."""

@@ -31,7 +31,6 @@ from worker import tasks
 from worker.alone import work_alone
 from worker.calls import Calls
 from worker.consumer import parking_consumer
-from worker.feeder import reconcile, recover
 from worker.fetch.fetcher import Fetcher, FetchLimits
 from worker.holds import HoldKeeper
 from worker.imaging.adapter import PillowImaging
@@ -40,6 +39,7 @@ from worker.leases import LeaseKeeper
 from worker.ledger import StoreLedger
 from worker.logs import configure_logs
 from worker.ports import Desk, Limits
+from worker.reconciler import reconcile, recover
 from worker.services import CannotStart, check_services, worker_store
 from worker.spool import Spool
 
@@ -103,7 +103,7 @@ class Process:
             return self._made
 
     def recover(self) -> float:
-        """See :func:`worker.feeder.recover`."""
+        """See :func:`worker.reconciler.recover`."""
         return recover(self.desk())
 
     def look_after_imports(self) -> None:

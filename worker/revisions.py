@@ -102,6 +102,17 @@ def reopened(store: Store, revision: Revision, part: int) -> Reopened:
     return Reopened(kept=kept, again=again)
 
 
+def paid_before(desk: Desk, revision: Revision, part: int, slot: int) -> int:
+    """Micro-USD that a slot has cost in earlier revisions, as its line says.
+
+    Raises:
+        TryLater: the results part is not there or differs.
+    """
+    if revision.keeps(part) is not None:
+        return 0
+    return reopened(desk.store, revision, part).paid_micro.get(slot, 0)
+
+
 def asked_again(desk: Desk, claim: Claim, refusal: Refusal) -> bool:
     """Whether a refusal is older than a person's word to try blocked renders once more.
 
@@ -117,7 +128,12 @@ def asked_again(desk: Desk, claim: Claim, refusal: Refusal) -> bool:
 
 
 def _lines(store: Store, part: ManifestPart) -> list[ResultLine]:
-    found = store.read(part.key)
-    if found is None or found.sha256 != part.sha256:
-        raise TryLater("internal", f"{part.key} is missing or differs from its hash")
+    return _read_lines(store, part.key, part.sha256)
+
+
+@lru_cache(maxsize=4)
+def _read_lines(store: Store, key: str, sha256: str) -> list[ResultLine]:
+    found = store.read(key)
+    if found is None or found.sha256 != sha256:
+        raise TryLater("internal", f"{key} is missing or differs from its hash")
     return [ResultLine.from_json(line) for line in gzip.decompress(found.content).splitlines()]

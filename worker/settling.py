@@ -16,8 +16,11 @@ from catalog.money import Usd
 from catalog.renders import Purchase
 from catalog.results import Image, Provenance, ResultLine, Status
 from catalog.store.port import sha256_hex
+from worker import revisions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from catalog.imports import PlannedProduct, PlannedSlot
     from catalog.renders import RenderRecord
     from catalog.store.port import Stored
@@ -80,11 +83,7 @@ def delivered(
     status = Status.SUCCEEDED if ours else Status.REUSED
     if record.verdict == "review":
         status = Status.REVIEW
-    takes = (take.purchase for take in record.takes)
-    # What earlier revisions paid for the slot is added when it is settled.
-    revision = desk.state.revision(claim.import_id) or 1
-    now = (claim.name, revision)
-    bought = Usd(sum(take.micro_usd for take in takes if (take.claim, take.revision) == now))
+    bought = _uncounted(desk, claim, [take.purchase for take in record.takes])
     wanted = {"master", *desk.imaging.file_names(slot.renditions)}
     return line_of(claim.import_id, product, slot, status).changed(
         reason="check.failed" if status is Status.REVIEW else None,
@@ -98,23 +97,28 @@ def delivered(
 
 
 def paid_for(desk: Desk, claim: RenderClaim) -> Usd:
-    """What this claim's takes of this revision cost, whatever became of them."""
-    revision = desk.state.revision(claim.import_id) or 1
-    paid = 0
-    for entry in desk.store.list(keys.takes(claim.render_id)):
-        stored = desk.store.read(entry.key)
-        if stored is not None:
-            paid += _price_for(claim, revision, stored)
-    return Usd(paid)
+    """What this claim's takes cost, whatever became of them, as far as no line has counted it."""
+    stored = (desk.store.read(entry.key) for entry in desk.store.list(keys.takes(claim.render_id)))
+    purchases = (_purchase_of(take) for take in stored if take is not None)
+    return _uncounted(desk, claim, [purchase for purchase in purchases if purchase is not None])
 
 
-def _price_for(claim: RenderClaim, revision: int, take: Stored) -> int:
+def _purchase_of(take: Stored) -> Purchase | None:
     try:
-        purchase = Purchase.from_metadata(dict(take.metadata))
+        return Purchase.from_metadata(dict(take.metadata))
     except ValidationError:  # copied by some tool that drops metadata: the render still must end
-        return 0
-    ours = (purchase.claim, purchase.revision) == (claim.name, revision)
-    return purchase.micro_usd if ours else 0
+        return None
+
+
+def _uncounted(desk: Desk, claim: RenderClaim, purchases: Sequence[Purchase]) -> Usd:
+    """What earlier revisions' lines have counted is added when the slot is settled."""
+    revision = revisions.current(desk, claim.import_id)
+    ours = [purchase for purchase in purchases if purchase.claim == claim.name]
+    now = sum(one.micro_usd for one in ours if one.revision == revision.number)
+    before = sum(one.micro_usd for one in ours if one.revision != revision.number)
+    # A picture that an earlier line did not know of, because Redis was lost then.
+    counted = revisions.paid_before(desk, revision, claim.part, claim.slot)
+    return Usd(now + max(0, before - counted))
 
 
 def _addressed(desk: Desk, image: Image) -> Image:

@@ -179,8 +179,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="what an older file forgot is not read back",
-        where="worker.feeder:recover_all",
-        old="_adopt_parts(desk, plans.read_import(desk.store, import_id))",
+        where="worker.reconciler:recover_all",
+        old="adopt_parts(desk, plans.read_import(desk.store, import_id))",
         new="pass",
     ),
     Mutation(
@@ -281,31 +281,31 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="what nobody holds is not fed again",
-        where="worker.feeder:_feed_overdue",
+        where="worker.reconciler:_feed_overdue",
         old="if not overdue and not died:",
         new="if True:",
     ),
     Mutation(
         name="a lost commit is not asked for again",
-        where="worker.feeder:_nudge",
+        where="worker.reconciler:_nudge",
         old="if desk.state.left(imported.import_id, part) == 0:",
         new="if False:",
     ),
     Mutation(
         name="a lost publication is not asked for again",
-        where="worker.feeder:_nudge",
+        where="worker.reconciler:_nudge",
         old="if len(desk.state.committed(imported.import_id)) == len(imported.parts):",
         new="if False:",
     ),
     Mutation(
         name="a lost Redis is not rebuilt",
-        where="worker.feeder:recover_all",
+        where="worker.reconciler:recover_all",
         old="unpublished(desk.store)",
         new="()",
     ),
     Mutation(
         name="a published import comes back to life",
-        where="worker.feeder:_recover",
+        where="worker.feeder:_register",
         old="number = open_revision(desk.store, imported.import_id)",
         new="number = 1",
     ),

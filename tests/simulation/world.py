@@ -36,6 +36,7 @@ import worker.feeder
 import worker.leases
 import worker.parking
 import worker.publish
+import worker.reconciler
 import worker.spool
 from catalog import claims, keys
 from catalog.claims import claim_name
@@ -839,6 +840,7 @@ def _patched(world: World) -> Iterator[None]:
         (worker.buying, "uuid", names),
         (worker.leases, "uuid", names),
         (worker.feeder, "uuid", names),
+        (worker.reconciler, "uuid", names),
         (worker.parking, "uuid", names),
         (worker.spool, "uuid", names),
         (catalog.epoch, "uuid", names),

@@ -50,7 +50,6 @@ from catalog.store.port import StoreError, sha256_hex
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
 from worker.errors import ReferenceUnusable, Refused, TryLater
-from worker.feeder import reconcile, recover
 from worker.model import Answer, TakeRequest, Usage
 from worker.ports import (
     Desk,
@@ -64,6 +63,7 @@ from worker.ports import (
     Rendition,
     SilentHolds,
 )
+from worker.reconciler import reconcile, recover
 from worker.spool import Spool
 from worker.tasks import WORK
 

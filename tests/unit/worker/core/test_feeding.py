@@ -14,7 +14,8 @@ from catalog.money import Usd
 from catalog.state import StateUnavailable, open_redis
 from tests.support.desk import ESTIMATE, PRICE, STORE_ID, Wanted, Workplace, address, wanted
 from worker import plans
-from worker.feeder import feed, reconcile, recover_all
+from worker.feeder import feed
+from worker.reconciler import reconcile, recover_all
 
 
 def _shard(number: int, *, products: int = 2) -> list[Wanted]:

@@ -22,9 +22,9 @@ from producers.services import Services
 from tests.support.desk import ESTIMATE, PRICE, STORE_ID, USAGE, Died, Workplace, address, wanted
 from worker.commit import commit
 from worker.errors import NoPicture, PromptBlocked, TryLater
-from worker.feeder import recover
 from worker.ports import Inspected
 from worker.publish import publish
+from worker.reconciler import recover
 
 BLOCKED = PromptBlocked("prompt.blocked", "no", "SAFETY")
 AWAY = TryLater("model.unavailable", "503")

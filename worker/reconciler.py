@@ -1,0 +1,168 @@
+"""What stands still, and what did Redis forget?
+
+Any control worker looks, again and again. What nobody takes care of is fed again; what stopped
+between two steps goes on; a Redis that is new, was emptied or restarted is told what the store
+knows before anything is believed or bought.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from catalog import claims, keys
+from catalog.claims import ImportClaim, ShardClaim
+from catalog.epoch import ensure_epoch
+from catalog.queue import QueueUnavailable
+from catalog.revisions import open_revision, unpublished
+from catalog.state import Recovery, StateUnavailable
+from catalog.store.port import StoreRefuses, StoreUnavailable
+from worker import plans
+from worker.concluding import conclude_all
+from worker.feeder import adopt_parts, enqueue_products, feed
+from worker.rebuilding import rebuild_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from catalog.imports import Import
+    from worker.ports import Desk
+
+log = structlog.get_logger(__name__)
+
+_LOOK_AGAIN_S = 5.0
+
+
+def reconcile(desk: Desk) -> None:
+    """Look after every running import: feed, commit and publish what stands still.
+
+    A render is overdue when nobody has taken care of it for ``lease_s``. Those whose worker fell
+    silent at work are fed again at once. Of the others, as many as no waiting message can stand
+    for have lost their message, and are fed again, oldest first. Feeding one again that is held
+    after all costs nothing: it finds the record, the master or the lease.
+    """
+    desk.calls.beat()
+    if desk.state.recovery() not in {Recovery.REBUILT, Recovery.DONE}:
+        return  # what Redis says now is not the truth
+    conclude_all(desk)
+    waiting = _waiting(desk)
+    for import_id in desk.state.running():
+        _look_after(desk, import_id, refeed=False)
+        _feed_overdue(desk, import_id, waiting)
+
+
+def _waiting(desk: Desk) -> dict[str, int]:
+    depths = desk.queue.depths()
+    return {name: depths.get(name, 0) for name in ("prepare", "generate", "finish")}
+
+
+def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
+    if plans.intent(desk, import_id) == "pause":
+        return
+    died = desk.state.bury_work(import_id)
+    overdue = tuple(slot for slot in desk.state.overdue(import_id) if slot not in set(died))
+    if not overdue and not died:
+        return
+    imported = plans.read_import(desk.store, import_id)
+    products = sum(part.products for part in imported.parts)
+    # A message of prepare stands for all renders of a product.
+    per_product = math.ceil(imported.counts.renders / max(1, products))
+    standing = waiting["prepare"] * per_product + waiting["generate"] + waiting["finish"]
+    lost = (*died, *overdue[: max(0, len(overdue) - standing)])
+    if lost:
+        log.warning("fed_again", import_id=import_id, renders=len(lost), died=len(died))
+    for part in sorted({part for part, _ in lost}):
+        slots = {slot for of, slot in lost if of == part}
+        desk.state.expect(import_id, part, slots, within_s=desk.limits.lease_s)
+        enqueue_products(desk, imported, part, only=slots)
+
+
+def recover(desk: Desk) -> float:
+    """Begin an epoch where Redis needs one, and rebuild from the store what it should know.
+
+    Done when nothing of before can be open any more, and ledgers that wait have been flushed:
+    returns in how many seconds it should be called again for that, 0 if it need not be.
+    """
+    ensure_epoch(
+        desk.state,
+        desk.store,
+        model_deadline_s=desk.limits.model_deadline_s,
+        lease_s=desk.limits.lease_s,
+    )
+    if desk.state.recovery() is Recovery.NEEDED:
+        token = uuid.uuid4().hex
+        if desk.state.claim_recovery(token):
+            _rebuild(desk, token)
+            if desk.state.buy_not_before() == 0:  # nothing of before is open: nothing is added
+                desk.state.finish_recovery()
+    recovery = desk.state.recovery()
+    if recovery is Recovery.BEGUN:
+        return _LOOK_AGAIN_S  # whoever does it may die over it
+    if recovery is not Recovery.REBUILT:
+        return 0.0
+    wait_s = desk.state.buy_not_before()
+    if wait_s == 0:
+        rebuild_money(desk, unpublished(desk.store))
+        desk.state.finish_recovery()
+    return wait_s
+
+
+def _rebuild(desk: Desk, token: str) -> None:
+    try:
+        keep = partial(desk.state.keep_rebuilding, token)
+        log.info("rebuilds", imports=recover_all(desk, keep))
+    except Exception:
+        desk.state.give_up_rebuilding(token)
+        raise
+    desk.state.end_rebuilding(token)
+
+
+def recover_all(desk: Desk, keep: Callable[[], None] = lambda: None) -> int:
+    """Make every unpublished import of the store known again; returns how many.
+
+    For a Redis that was emptied, or has read an older file: reads one listing of ``imports/``, and
+    the ledger since the oldest of them began.
+    """
+    found = unpublished(desk.store)
+    rebuild_money(desk, found, keep=keep)
+    for import_id in desk.state.running():
+        if import_id in found and desk.state.revision(import_id) == open_revision(
+            desk.store, import_id
+        ):
+            adopt_parts(desk, plans.read_import(desk.store, import_id))
+        elif desk.store.has(keys.manifest(import_id)):
+            desk.state.forget(import_id)  # published after the file was written that Redis read
+    return sum(_look_after(desk, import_id, refeed=False) for import_id in found)
+
+
+def _look_after(desk: Desk, import_id: str, *, refeed: bool) -> bool:
+    try:
+        feed(desk, ImportClaim(store=desk.store_id, import_id=import_id, refeed=refeed))
+        _nudge(desk, plans.read_import(desk.store, import_id))
+    except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
+        raise
+    except Exception:  # one broken import must not keep the others waiting
+        log.exception("import_broken", import_id=import_id)
+        return False
+    return True
+
+
+def _nudge(desk: Desk, imported: Import) -> None:
+    """Go on where a process stopped between two steps: ask for commits and the publication.
+
+    Only once a round: every commit asks for a feed, so a feed that asked for commits would, while
+    some are waiting, multiply them.
+    """
+    if not desk.state.is_registered(imported.import_id):
+        return
+    for part in desk.state.open_parts(imported.import_id):
+        if desk.state.left(imported.import_id, part) == 0:
+            claim = ShardClaim(store=desk.store_id, import_id=imported.import_id, part=part)
+            desk.queue.enqueue(claims.COMMIT, claim)
+    if len(desk.state.committed(imported.import_id)) == len(imported.parts):
+        publish = ImportClaim(store=desk.store_id, import_id=imported.import_id)
+        desk.queue.enqueue(claims.PUBLISH, publish)
