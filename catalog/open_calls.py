@@ -19,7 +19,7 @@ from catalog.state import translated
 from catalog.wire import ImportId, RenderId, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import redis
 
@@ -82,7 +82,7 @@ _END = """
 local found = redis.call('HGET', KEYS[2], ARGV[1])
 local known = found and cjson.decode(found)
 local ours = known and known['call'] == ARGV[2]
-if not ours and ARGV[3] == '0' then return 0 end
+if ARGV[3] == '0' and (not ours or known['state'] ~= 'open') then return 0 end
 local slot, outcome, micro = ARGV[4], ARGV[5], tonumber(ARGV[6])
 if redis.call('HEXISTS', KEYS[1], 'shards') == 1 then
   if ours and known['state'] == 'open' then
@@ -133,7 +133,8 @@ class OpenCall(Wire):
 
     ``line`` is its line in the ledger: while the call is ``open``, the one that is right if its
     process dies; once it has ``ended``, the one that has to be written, with the ``refusal``. The
-    picture of a ``spooled`` one waits on a disk.
+    picture of a ``spooled`` one waits on a disk; that of a ``sold`` one is in the store, and its
+    line waits in its process for others.
     """
 
     call: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -144,7 +145,7 @@ class OpenCall(Wire):
     micro_usd: int
     lease: str
     attempts: int = 1
-    state: Literal["open", "ended", "spooled"] = "open"
+    state: Literal["open", "ended", "spooled", "sold"] = "open"
     line: LedgerLine
     refusal: Refusal | None = None
 
@@ -253,11 +254,10 @@ class OpenCalls:
     def end(self, call: OpenCall, line: LedgerLine, *, refusal: Refusal | None = None) -> None:
         """Note what a call of ours came to.
 
-        A picture needs nothing more: its take says all. Any other line stays here until
-        :meth:`close`, because the store has to have it. Also right when Redis was emptied, or
-        somebody took us for dead, meanwhile.
+        It stays here until :meth:`close`, because the ledger has to have its line. Also right when
+        Redis was emptied, or somebody took us for dead, meanwhile.
         """
-        kept = "" if line.outcome == "picture" else "ended"
+        kept = "sold" if line.outcome == "picture" else "ended"
         self._end(call, line, kept=kept, refusal=refusal, late=True)
 
     def spooled(self, call: OpenCall, line: LedgerLine) -> None:
@@ -265,13 +265,19 @@ class OpenCalls:
         self._end(call, line, kept="spooled", refusal=None, late=True)
 
     def bury(self, call: OpenCall, line: LedgerLine) -> None:
-        """End a call whose process died; does nothing where somebody else did."""
+        """End an open call whose process died; does nothing where it, or somebody else, did."""
         self._end(call, line, kept="", refusal=None, late=False)
 
     def close(self, call: OpenCall) -> None:
         """Forget a call that is in the store with all that belongs to it."""
         with translated():
             self._run(_CLOSE, [self._calls], [call.render_id, call.call])
+
+    def booked(self, lines: Sequence[LedgerLine]) -> None:
+        """Forget calls whose pictures and lines are in the store."""
+        with translated():
+            for line in lines:
+                self._run(_CLOSE, [self._calls], [line.render_id, line.call])
 
     def open_call(self, render_id: str) -> OpenCall | None:
         """The last call of a render, while it is open or not yet in the store."""

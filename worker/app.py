@@ -135,7 +135,7 @@ class Process:
         # Nothing is bought for half a lease after Redis was restarted: then what was spent must be
         # in the ledger, to be counted.
         flush_s = min(settings.ledger_flush_s, settings.lease_s / 2)
-        ledger = StoreLedger(store, worker=worker, flush_s=flush_s)
+        ledger = StoreLedger(store, worker=worker, flush_s=flush_s, booked=calls.booked)
         spool = self._spool = Spool(
             settings.spool_folder / keys.slug(store_id),
             store,

@@ -4,6 +4,7 @@ Redis keeps every call until the store has what belongs to it. Whoever comes by 
 
 - one that has ended gets its line in the ledger and, refused, its ``refused.json``;
 - one whose picture was spooled is done when the take is there;
+- one that was sold, and whose line its process has not written in time, gets that line;
 - one that is still open though its buyer's lease is gone has lost its process. Its take, or its
   line in the ledger, says what it came to; with neither it is booked as doubtful.
 
@@ -46,7 +47,7 @@ def conclude_all(desk: Desk, *, of_import: str | None = None) -> int:
     left = 0
     for call in desk.calls.open_calls():
         if of_import in {None, call.import_id} and not _concluded(desk, call):
-            left += 1
+            left += call.state != "sold"  # that one is known, and its line will be written
     return left
 
 
@@ -65,7 +66,7 @@ def conclude_call(desk: Desk, call: OpenCall) -> None:
     if call.state == "open":
         _bury(desk, call)
         return
-    if call.state == "ended":
+    if call.state in {"ended", "sold"}:
         desk.ledger.put(call.line)
         if call.refusal is not None:
             _remember(desk, call.refusal)
@@ -79,6 +80,8 @@ def _concluded(desk: Desk, call: OpenCall) -> bool:
             return False
         desk.state.drop_spooled(call.render_id)
         holder = None
+    if call.state == "sold" and not _is_overdue(desk, call):
+        return False
     if call.state != "open":
         conclude_call(desk, call)
         return True
@@ -88,9 +91,14 @@ def _concluded(desk: Desk, call: OpenCall) -> bool:
 
 def _may_be_putting(desk: Desk, call: OpenCall) -> bool:
     """Whether its buyer may still be asking the store to take what waits on his disk."""
+    return call.state == "open" and not _is_overdue(desk, call)
+
+
+def _is_overdue(desk: Desk, call: OpenCall) -> bool:
+    """Whether a living buyer would have written down by now what it came to."""
     limits = desk.limits
     longest_s = limits.model_deadline_s + limits.put_deadline_s + limits.lease_s
-    return call.state == "open" and desk.clock() - call.line.at < timedelta(seconds=longest_s)
+    return desk.clock() - call.line.at >= timedelta(seconds=longest_s)
 
 
 def _concluded_under_lease(desk: Desk, call: OpenCall) -> bool:

@@ -1,12 +1,14 @@
 """Where is every call to a model booked?
 
 In segments of JSON Lines under ``ledger/<UTC day>/<worker>/``, each created once. A picture's line
-waits in memory until the segment is old or long enough: its take carries the purchase, so a line
-that dies with its process is not lost. Any other call has a segment of its own, at once.
+waits in memory until the segment is old or long enough; ``booked`` then hears of it, and whoever
+misses it books the call anew, so a call may have two lines: they carry the same ``call``. Any other
+call has a segment of its own, at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,12 @@ import structlog
 
 from catalog import keys
 from catalog.renders import LedgerLine
+from catalog.state import StateUnavailable
 from catalog.store.port import StoreError, StoreRefuses
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from catalog.store.port import Store
 
 log = structlog.get_logger(__name__)
@@ -28,8 +33,16 @@ _LINES = 500
 class StoreLedger:
     """A ledger of one process, made after the fork; ``worker`` must be the process's own name."""
 
-    def __init__(self, store: Store, *, worker: str, flush_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        worker: str,
+        flush_s: float,
+        booked: Callable[[Sequence[LedgerLine]], None] = lambda _lines: None,
+    ) -> None:
         self._store = store
+        self._booked = booked
         self._worker = worker
         self._flush_s = flush_s
         self._waiting: list[LedgerLine] = []
@@ -114,3 +127,5 @@ class StoreLedger:
             if created.won:  # else another process of this name wrote that one: take the next
                 del self._waiting[: self._attempted]
                 self._attempted = 0
+                with contextlib.suppress(StateUnavailable):  # they are booked a second time, then
+                    self._booked(lines)

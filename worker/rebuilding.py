@@ -69,7 +69,11 @@ def rebuild_money(
     if not starts:
         return
     since = min(starts)
+    seen: set[str] = set()
     for line in ledger_lines(desk, since=since, keep=keep):
+        if line.call and line.call in seen:
+            continue
+        seen.add(line.call)
         if line.call in open_calls:
             _end(desk, open_calls[line.call], line)
         if line.import_id in known:

@@ -128,15 +128,20 @@ def recover_all(desk: Desk, keep: Callable[[], None] = lambda: None) -> int:
     the ledger since the oldest of them began.
     """
     found = unpublished(desk.store)
+    _forget_published(desk)
     rebuild_money(desk, found, keep=keep)
     for import_id in desk.state.running():
-        if import_id in found and desk.state.revision(import_id) == open_revision(
-            desk.store, import_id
-        ):
+        if import_id in found:
             adopt_parts(desk, plans.read_import(desk.store, import_id))
-        elif desk.store.has(keys.manifest(import_id)):
-            desk.state.forget(import_id)  # published after the file was written that Redis read
     return sum(_look_after(desk, import_id, refeed=False) for import_id in found)
+
+
+def _forget_published(desk: Desk) -> None:
+    """Drop what was published after the file was written that Redis has read."""
+    for import_id in desk.state.running():
+        known, being_made = desk.state.revision(import_id), open_revision(desk.store, import_id)
+        if known != being_made and desk.store.has(keys.manifest(import_id)):
+            desk.state.forget(import_id, revision=known)
 
 
 def _look_after(desk: Desk, import_id: str, *, refeed: bool) -> bool:

@@ -139,21 +139,20 @@ def test_what_failed_is_retried_and_a_lost_redis_costs_nothing(
     assert shop.skuscene("verify", "one", "--json").json()["ok"]
 
 
-def imported(shop: House, host: PhotoHost, folder: Path, scene: str) -> str:
-    """Import alpha and delta into a scene of their own; the id is the scene's name."""
-    path = folder / "two.csv"
+@pytest.fixture(scope="module")
+def delivered(shop: House, host: PhotoHost, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An import of two products that is whole; who damages it mends it."""
+    path = tmp_path_factory.mktemp("feed") / "two.csv"
     rows = [f"{name},The {name},{host.url}/{name}.webp" for name in ("alpha", "delta")]
     path.write_text("sku,title,image\n" + "\n".join(rows) + "\n")
-    order = ("import", str(path), "--scenes", scene, "--id", scene, "--catalog", scene, "--wait")
-    ran = shop.skuscene(*order)
+    names = ("--scenes", "sunny-beach", "--id", "two", "--catalog", "two")
+    ran = shop.skuscene("import", str(path), *names, "--wait")
     assert ran.code == 0, ran.err
-    return scene
+    return "two"
 
 
-def test_damage_is_found_and_mended_without_buying(
-    shop: House, host: PhotoHost, tmp_path: Path
-) -> None:
-    name = imported(shop, host, tmp_path, "sunny-beach")
+def test_damage_is_found_and_mended_without_buying(shop: House, delivered: str) -> None:
+    name = delivered
     store, sold = shop.folder / "store", shop.books()["sold"]
     newest = manifest(shop, f"{name}/manifest.json")
     images = {
@@ -197,14 +196,16 @@ def test_damage_is_found_and_mended_without_buying(
 
 
 def test_a_master_that_is_lost_is_said_to_be_and_never_bought_again(
-    shop: House, host: PhotoHost, tmp_path: Path
+    shop: House, delivered: str
 ) -> None:
-    name = imported(shop, host, tmp_path, "living-room")
     sold = shop.books()["sold"]
-    (master, *_) = lines(shop, f"{name}/manifest.json")["alpha"]["images"]
-    (shop.folder / "store" / master["key"]).write_bytes(b"lost")
+    (image, *_) = lines(shop, f"{delivered}/manifest.json")["alpha"]["images"]
+    master = shop.folder / "store" / image["key"]
+    whole = master.read_bytes()
+    master.write_bytes(b"lost")
 
-    ran = shop.skuscene("verify", name, "--repair", "--wait")
+    ran = shop.skuscene("verify", delivered, "--repair", "--wait")
+    master.write_bytes(whole)
 
     assert ran.code == 1
     assert "restore it from a backup" in ran.out
@@ -213,14 +214,13 @@ def test_a_master_that_is_lost_is_said_to_be_and_never_bought_again(
 
 
 def test_a_repair_without_a_worker_says_that_one_is_needed(
-    shop: House, host: PhotoHost, tmp_path: Path
+    shop: House, delivered: str, tmp_path: Path
 ) -> None:
-    name = imported(shop, host, tmp_path, "bedroom")
     with house(tmp_path / "idle", simulator=False) as idle:
         shutil.copytree(shop.folder / "store", idle.folder / "store", dirs_exist_ok=True)
-        (idle.folder / "store" / f"imports/{name}/gallery/index.html").unlink()
+        (idle.folder / "store" / f"imports/{delivered}/gallery/index.html").unlink()
 
-        ran = idle.skuscene("verify", name, "--repair", "--wait")
+        ran = idle.skuscene("verify", delivered, "--repair", "--wait")
 
     assert ran.code == 1
     assert "a worker is needed" in ran.err

@@ -216,6 +216,8 @@ def test_a_picture_frees_its_money_and_counts_as_spent_once(redis: Redis) -> Non
     redis.state.settle(settled(micro=700), part=0, slot=0)
 
     assert redis.state.spent(ID) == 700
+    assert [one.state for one in redis.calls.open_calls()] == ["sold"]
+    redis.calls.booked([ours.line])
     assert redis.calls.open_calls() == ()
 
 
@@ -314,6 +316,7 @@ def test_a_call_of_a_forgotten_import_leaves_nothing_behind(redis: Redis) -> Non
     redis.state.forget(ID)
 
     redis.calls.end(ours, ended(ours, "picture", micro=700))
+    redis.calls.booked([ours.line])
 
     assert redis.state.spent(ID) == 0
     assert redis.calls.open_calls() == ()

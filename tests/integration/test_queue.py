@@ -19,6 +19,7 @@ from catalog.claims import (
     ImportClaim,
     ProductClaim,
     RenderClaim,
+    RepairClaim,
     ShardClaim,
 )
 from catalog.queue import Queue, QueueUnavailable, broker_url, connect
@@ -64,6 +65,7 @@ CLAIMS: dict[str, Claim] = {
     claims.FEED: ImportClaim(store=STORE, import_id=ID, refeed=True),
     claims.COMMIT: ShardClaim(store=STORE, import_id=ID, part=3),
     claims.PUBLISH: ImportClaim(store=STORE, import_id=ID),
+    claims.REPAIR: RepairClaim(store=STORE, import_id=ID, revision=2, part=3, row=7, request="x"),
 }
 
 

@@ -499,8 +499,7 @@ class Auditor:
         if not ended_well:  # and it may have died before it could say what it knew
             lost += sum((made - lines).values())
         for outcome in sorted({*lines, *made} - {""}):
-            # A picture's line can be rebuilt from its take.
-            few = lines[outcome] < made[outcome] and ended_well and outcome != "picture"
+            few = lines[outcome] < made[outcome] and ended_well
             most = made[outcome] + (lost if outcome == "doubtful" else 0)
             if lines[outcome] > most or few:
                 self.breaks(
@@ -522,8 +521,10 @@ class Auditor:
             if key.startswith("ledger/")
             for line in self._store.content(key).splitlines()
         )
-        # Whoever puts a spooled answer books it, in the name of its buyer.
-        return [line for line in lines if process is None or line.worker == process]
+        # Whoever puts a spooled answer books it, in the name of its buyer. Two lines of one call
+        # are one: its process and whoever took it for dead have both written it.
+        once = {line.call: line for line in lines}
+        return [line for line in once.values() if process is None or line.worker == process]
 
     def _imports(self) -> list[str]:
         return [key.split("/")[1] for key in self._store.keys if key.endswith("/import.json")]

@@ -161,7 +161,8 @@ class _Ledger(StoreLedger):
     """The real ledger; its thread is a fiber, and its lock lets others run."""
 
     def __init__(self, store: Store, world: World, process: Process) -> None:
-        super().__init__(store, worker=process.name, flush_s=FLUSH_S)
+        booked = StateClient(world, process).booked
+        super().__init__(store, worker=process.name, flush_s=FLUSH_S, booked=booked)
         self._guard = cast("Any", Guard(world.scheduler))
         self._stopped = cast("Any", Flag(world.scheduler))
         self._thread = cast("Any", "a fiber")

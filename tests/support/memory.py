@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -623,7 +623,7 @@ class MemoryState:
             self._beat_at = now
 
     def end(self, call: OpenCall, line: LedgerLine, *, refusal: Refusal | None = None) -> None:
-        kept = None if line.outcome == "picture" else "ended"
+        kept = "sold" if line.outcome == "picture" else "ended"
         self._end(call, line, kept=kept, refusal=refusal, late=True)
 
     def spooled(self, call: OpenCall, line: LedgerLine) -> None:
@@ -636,6 +636,13 @@ class MemoryState:
         with self._there():
             if self._is_current(call):
                 del self._calls[call.render_id]
+
+    def booked(self, lines: Sequence[LedgerLine]) -> None:
+        with self._there():
+            for line in lines:
+                known = self._calls.get(line.render_id)
+                if known is not None and known.call == line.call:
+                    del self._calls[line.render_id]
 
     def open_call(self, render_id: str) -> OpenCall | None:
         with self._there():
@@ -696,10 +703,10 @@ class MemoryState:
         with self._there():
             known = self._calls.get(call.render_id)
             ours = self._is_current(call)
-            if not ours and not late:
+            is_open = known is not None and known.state == "open"
+            if not late and not (ours and is_open):
                 return
             if call.import_id in self._imports:
-                is_open = known is not None and known.state == "open"
                 self._count(call, line, was_open=ours and is_open)
             if ours and kept is not None:
                 self._calls[call.render_id] = call.changed(state=kept, line=line, refusal=refusal)
