@@ -134,53 +134,82 @@ end
 return 1
 """
 
-_BEGIN_WORK = """
-local stage = string.match(ARGV[2], '^[^|]*')
+_WORK = """
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local function at_work(member)
+  local found = redis.call('HGET', KEYS[2], member) or ''
+  local stage, ends, worker = string.match(found, '^([^|]*)|([^|]*)|(.*)$')
+  return stage, tonumber(ends or '0'), worker
+end
+"""
+
+_BEGIN_WORK = (
+    _WORK
+    + """
+for i = 4, #ARGV do
+  local stage, ends, worker = at_work(ARGV[i])
+  if stage == ARGV[2] and worker ~= ARGV[3] and ends > now then return -1 end
+end
 local due = now + tonumber(ARGV[1])
 local deaths = 0
-for i = 3, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if score then
-    local before = redis.call('HGET', KEYS[2], ARGV[i])
-    if before and tonumber(score) <= now then
-      redis.call('HINCRBY', KEYS[3], string.match(before, '^[^|]*') .. ':' .. ARGV[i], 1)
-    end
+for i = 4, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
+    local stage, ends = at_work(ARGV[i])
+    if stage and ends <= now then redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1) end
     redis.call('ZADD', KEYS[1], due, ARGV[i])
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2])
-    local died = redis.call('HGET', KEYS[3], stage .. ':' .. ARGV[i])
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2] .. '|' .. due .. '|' .. ARGV[3])
+    local died = redis.call('HGET', KEYS[3], ARGV[2] .. ':' .. ARGV[i])
     deaths = math.max(deaths, tonumber(died or '0'))
   end
 end
 return deaths
 """
+)
 
-_END_WORK = """
-for i = 2, #ARGV do
-  local who = string.match(redis.call('HGET', KEYS[1], ARGV[i]) or '', '|(.*)$')
-  if who == ARGV[1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
+_GO_ON = (
+    _WORK
+    + """
+local due = now + tonumber(ARGV[1])
+for i = 3, #ARGV do
+  local stage, _, worker = at_work(ARGV[i])
+  if worker == ARGV[2] then
+    redis.call('HSET', KEYS[2], ARGV[i], stage .. '|' .. due .. '|' .. worker)
+  end
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
 end
 return 1
 """
+)
 
-_BURY_WORK = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+_END_WORK = (
+    _WORK
+    + """
+for i = 2, #ARGV do
+  local _, _, worker = at_work(ARGV[i])
+  if worker == ARGV[1] then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+return 1
+"""
+)
+
+_BURY_WORK = (
+    _WORK
+    + """
 local died = {}
 for i = 1, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  local before = redis.call('HGET', KEYS[2], ARGV[i])
-  if before and (not score or tonumber(score) <= now) then
+  local stage, ends = at_work(ARGV[i])
+  if stage and ends <= now then
     redis.call('HDEL', KEYS[2], ARGV[i])
-    if score then
-      redis.call('HINCRBY', KEYS[3], string.match(before, '^[^|]*') .. ':' .. ARGV[i], 1)
+    if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
+      redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1)
       died[#died + 1] = ARGV[i]
     end
   end
 end
 return died
 """
+)
 
 _BEGIN_EPOCH = """
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
@@ -617,19 +646,30 @@ class State:
     ) -> int:
         """Say who works on open slots, and at which stage.
 
-        Returns how many processes died at this stage's work on one of them. Where the last one to
-        say that he works on a slot fell silent, and did not end, that was a death.
+        Returns how many processes died at this stage's work on one of them: where the last one to
+        say that he works on a slot fell silent, and did not end, that was a death. -1 if another
+        one is at the same work now, as far as is known: then nothing is begun.
         """
         with translated():
             names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
             members = [f"{part}:{slot}" for slot in slots]
-            return int(self._run(_BEGIN_WORK, names, [within_s, f"{stage}|{worker}", *members]))
+            return int(self._run(_BEGIN_WORK, names, [within_s, stage, worker, *members]))
+
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None:
+        """Say that the work on some slots goes on."""
+        with translated():
+            names = [self._due(import_id), self._work(import_id)]
+            members = [f"{part}:{slot}" for slot in slots]
+            self._run(_GO_ON, names, [within_s, worker, *members])
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
         """Say that the work on some slots has ended, however."""
         with translated():
             members = [f"{part}:{slot}" for slot in slots]
-            self._run(_END_WORK, [self._work(import_id)], [worker, *members])
+            names = [self._due(import_id), self._work(import_id)]
+            self._run(_END_WORK, names, [worker, *members])
 
     def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
         """Open slots whose worker fell silent at work on them, told once; each is a death."""

@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from worker import jobs
+from worker.ports import SilentHolds
 
 if TYPE_CHECKING:
     from catalog.claims import Claim
@@ -73,7 +74,8 @@ def main() -> int:
     shape, work = WORK[order["task"]]
     process = make_process()
     try:
-        desk = dataclasses.replace(process.desk(), alone=None)
+        # Its parent says who is at work.
+        desk = dataclasses.replace(process.desk(), alone=None, holds=SilentHolds())
         jobs.run(order["task"], order["payload"], shape, work, desk)
     except jobs.Outage as exc:
         sys.stderr.write(f"{exc}\n")

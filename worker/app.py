@@ -58,7 +58,7 @@ def make_celery(settings: Settings | None = None) -> Celery:
         SettingsError: a setting is missing or can't be right.
     """
     process = make_process(settings)
-    tasks.register(process.app, process.desk)
+    tasks.register(process.app, process.desk, lease_s=process.settings.lease_s)
     # A store of its own: the process that receives messages need not have a desk.
     process.app.conf.worker_consumer = parking_consumer(lambda: worker_store(process.settings))
     _connect_signals(process)

@@ -15,6 +15,7 @@ from catalog import claims
 from catalog.claims import ImportClaim, ProductClaim
 from catalog.results import Status
 from catalog.revisions import open_revision
+from catalog.state import Recovery
 from worker import plans, revisions
 from worker.commit import read_part
 from worker.settling import line_of, settle
@@ -43,6 +44,8 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
         if not ours:
             return
         if wanted == "cancel":
+            if desk.state.recovery() is not Recovery.DONE:
+                return  # a call of before may still be open, and be paid for
             _cancel(desk, imported, token)
         elif wanted == "run":
             if claim.refeed:

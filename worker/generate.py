@@ -47,16 +47,17 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
     """
     if not desk.state.is_open(claim.import_id, claim.part, claim.slot):
         return
+    if desk.state.recovery() is not Recovery.DONE:
+        # Neither is anything ended: a call of before may still be open, and be paid for. A short
+        # nap: a claim that waits long waits in a worker's memory, and dies with it.
+        nap_s = desk.limits.lease_s / 6
+        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", nap_s)
     if _found(desk, claim) or _unwanted(desk, claim):
         return
     if desk.spool.blocked():
         raise Snooze(
             "spool.blocked", "the store does not take what was bought", desk.limits.lease_s / 6
         )
-    if desk.state.recovery() is not Recovery.DONE:
-        # A short nap: a claim that waits long waits in a worker's memory, and dies with it.
-        nap_s = desk.limits.lease_s / 6
-        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", nap_s)
     with desk.leases.held(claim.render_id) as lease:
         if lease is None:
             raise Snooze("leased", "another worker is buying this render", desk.limits.lease_s / 6)

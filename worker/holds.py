@@ -41,11 +41,15 @@ class HoldKeeper:
     def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         """Say that these slots are worked on, now and until the block ends.
 
-        Yields how many processes have died at this stage's work on one of them.
+        Yields how many processes have died at this stage's work on one of them; -1 if somebody
+        else is at it, and then nothing is said.
         """
         deaths = self._state.begin_work(
             import_id, part, slots, self._worker, stage=stage, within_s=self._ttl_s
         )
+        if deaths < 0:
+            yield deaths
+            return
         with self._guard:
             self._next += 1
             number = self._next
@@ -75,6 +79,8 @@ class HoldKeeper:
                 held = list(self._held.values())
             try:
                 for import_id, part, slots in held:
-                    self._state.expect(import_id, part, slots, within_s=self._ttl_s)
+                    self._state.go_on_working(
+                        import_id, part, slots, self._worker, within_s=self._ttl_s
+                    )
             except StateUnavailable as exc:
                 log.warning("holds_not_renewed", slots=len(held), error=str(exc))

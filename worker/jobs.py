@@ -107,6 +107,7 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
 def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
     try:
         with _held(task, claim, desk) as deaths:
+            _check_nobody_is_at_it(deaths, desk)
             if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:
                 _alone(task, claim, desk)
             else:
@@ -127,6 +128,12 @@ def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) ->
     except Exception as exc:
         log.exception("render_broke")
         _end(claim, Status.FAILED, "internal", _trace(exc), desk)
+
+
+def _check_nobody_is_at_it(deaths: int, desk: Desk) -> None:
+    if deaths < 0:
+        nap_s = desk.limits.lease_s / 6
+        raise Snooze("held", "another worker is at it, or has just died at it", nap_s)
 
 
 def _alone(task: str, claim: Claim, desk: Desk) -> None:

@@ -78,6 +78,9 @@ class State(Protocol):
         stage: str,
         within_s: float,
     ) -> int: ...
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None: ...
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
     def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
     def open_parts(self, import_id: str) -> tuple[int, ...]: ...
@@ -152,7 +155,8 @@ class Holds(Protocol):
     ) -> AbstractContextManager[int]:
         """Say again and again, while the block runs, that these slots are worked on.
 
-        Yields how many processes have died at this stage's work on one of them.
+        Yields how many processes have died at this stage's work on one of them; -1 if somebody
+        else is at it, and then nothing is said.
         """
         ...
 

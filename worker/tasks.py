@@ -6,6 +6,7 @@ message back. Names and queues stand in :mod:`catalog.claims`, decisions in :mod
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -44,10 +45,10 @@ WORK: Final[Mapping[str, tuple[type[Claim], Callable[[Desk, Any], None]]]] = {
 """What each task's message looks like, and which function of the core works it."""
 
 
-def register(app: Celery, desk: Callable[[], Desk]) -> None:
+def register(app: Celery, desk: Callable[[], Desk], *, lease_s: float) -> None:
     """Register every task with the app."""
     for name, (shape, work) in WORK.items():
-        _door(app, desk, name, shape, work)
+        _door(app, desk, name, shape, work, lease_s=lease_s)
 
 
 def _door(
@@ -56,11 +57,16 @@ def _door(
     name: str,
     shape: type[Claim],
     work: Callable[[Desk, Any], None],
+    *,
+    lease_s: float,
 ) -> None:
     # shared=False: a second app in the same process must get tasks of its own.
     # Nothing of Celery's own retrying is used: attempts are counted in worker.jobs.
-    # A killed child's message is sent again by Celery with this delay; its default is 3 minutes.
-    @app.task(name=name, shared=False, typing=False, default_retry_delay=1)
+    # A killed child's message is sent again by Celery with this delay: not before its hold has
+    # lapsed, which is how its death is counted.
+    delay_s = math.ceil(lease_s) + 1
+
+    @app.task(name=name, shared=False, typing=False, default_retry_delay=delay_s)
     def door(payload: object) -> None:
         try:
             jobs.run(name, payload, shape, work, desk())

@@ -381,6 +381,9 @@ class _PlainHolds:
         deaths = self._state.begin_work(
             import_id, part, slots, worker, stage=stage, within_s=self._ttl_s
         )
+        if deaths < 0:
+            yield deaths
+            return
         try:
             yield deaths
         except Died:

@@ -184,7 +184,7 @@ class _Import:
     open: dict[int, _Shard] = field(default_factory=dict)
     committed: dict[int, ManifestPart] = field(default_factory=dict)
     due: dict[tuple[int, int], float] = field(default_factory=dict)
-    work: dict[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    work: dict[tuple[int, int], tuple[str, float, str]] = field(default_factory=dict)
 
 
 class MemoryState:
@@ -473,23 +473,41 @@ class MemoryState:
     ) -> int:
         with self._there():
             known = self._imports.get(import_id)
-            deaths = 0
+            if known is None:
+                return 0
+            now = self._clock()
             for slot in slots:
-                if known is None or (part, slot) not in known.due:
+                was = known.work.get((part, slot), ("", 0.0, ""))
+                if was[0] == stage and was[2] != worker and was[1] > now:
+                    return -1
+            tries = self._tries.setdefault(import_id, Counter())
+            for slot in slots:
+                if (part, slot) not in known.due:
                     continue
-                tries = self._tries.setdefault(import_id, Counter())
-                if (part, slot) in known.work and known.due[part, slot] <= self._clock():
-                    tries[f"{known.work[part, slot][0]}:{part}:{slot}"] += 1
-                known.due[part, slot] = self._clock() + within_s
-                known.work[part, slot] = (stage, worker)
-                deaths = max(deaths, tries[f"{stage}:{part}:{slot}"])
-            return deaths
+                was = known.work.get((part, slot), ("", now + 1, ""))
+                if was[1] <= now:
+                    tries[f"{was[0]}:{part}:{slot}"] += 1
+                known.due[part, slot] = now + within_s
+                known.work[part, slot] = (stage, now + within_s, worker)
+            return max((tries[f"{stage}:{part}:{slot}"] for slot in slots), default=0)
+
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None:
+        with self._there():
+            known = self._imports.get(import_id)
+            ends = self._clock() + within_s
+            for slot in slots:
+                if known is not None and known.work.get((part, slot), ("", 0.0, ""))[2] == worker:
+                    known.work[part, slot] = (known.work[part, slot][0], ends, worker)
+                if known is not None and (part, slot) in known.due:
+                    known.due[part, slot] = ends
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
         with self._there():
             known = self._imports.get(import_id)
             for slot in slots:
-                if known is not None and known.work.get((part, slot), ("", ""))[1] == worker:
+                if known is not None and known.work.get((part, slot), ("", 0.0, ""))[2] == worker:
                     del known.work[part, slot]
 
     def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
@@ -498,11 +516,11 @@ class MemoryState:
             died = []
             for part, slot in sorted(known.work) if known else ():
                 assert known is not None
-                due = known.due.get((part, slot))
-                if due is not None and due > self._clock():
+                stage, ends, _ = known.work[part, slot]
+                if ends > self._clock():
                     continue
-                stage, _ = known.work.pop((part, slot))
-                if due is not None:
+                del known.work[part, slot]
+                if (part, slot) in known.due:
                     self._tries.setdefault(import_id, Counter())[f"{stage}:{part}:{slot}"] += 1
                     died.append((part, slot))
             return tuple(died)
