@@ -372,6 +372,16 @@ class Auditor:
             self.breaks("complete_called_cancelled", manifest.import_id)
         for line in lines:
             self._line(line)
+        self._bought_by(manifest.import_id, lines)
+
+    def _bought_by(self, import_id: str, lines: list[ResultLine]) -> None:
+        """Whoever says that he bought a picture has bought one."""
+        said = Counter(line.render_id for line in lines if line.status is Status.SUCCEEDED)
+        for render_id, times in said.items():
+            takes = (one for one in self._takes() if str(render_id) in one.key)
+            bought = (Purchase.from_metadata(dict(one.metadata)) for one in takes)
+            if times > sum(purchase.import_id == import_id for purchase in bought):
+                self.breaks("says_that_he_bought", f"{import_id}: {render_id}, {times} times")
 
     def _line(self, line: ResultLine) -> None:
         where = f"{line.import_id} {line.slot}: {line.status} {line.reason} {line.message}"
@@ -433,11 +443,22 @@ class Auditor:
                 self.breaks("death_not_booked", f"{call.claim} by {call.process}")
             if call.end == "answered" and not (call.kept or call.dropped):
                 self.breaks("paid_picture_lost.at_the_end", f"{call.claim} by {call.process}")
+        self._doubt_of_what_is_there()
         for wish, calls in self._by_wish.items():
             sold = sum(call.is_sold for call in calls)
             excused = sum(call.is_sold and call.excuses_another for call in calls)
             if sold > excused + 1 and wish not in self._judged:
                 self.breaks("sold_too_often", f"{wish}: {sold} sales, {excused} of them excused")
+
+    def _doubt_of_what_is_there(self) -> None:
+        """A call whose picture is in the store is in no doubt, if all could reach Redis."""
+        if self._plan.redis_away or self._plan.redis_goes_back or self._plan.redis_fails:
+            return
+        takes = [Purchase.from_metadata(dict(stored.metadata)) for stored in self._takes()]
+        kept = {purchase.call for purchase in takes}
+        for line in self.ledger():
+            if line.outcome == "doubtful" and line.call in kept:
+                self.breaks("doubt_of_what_is_there", f"{line.claim} by {line.worker}")
 
     def _money(self, manifest: Manifest) -> None:
         import_id = manifest.import_id

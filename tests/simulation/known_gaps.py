@@ -1,4 +1,4 @@
-"""Which promises does today's core break, and why is that known?
+"""Which promises does the core break, and why is that known?
 
 A gap is closed by removing its line: from then on every seed that shows it fails.
 """

