@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from producers.embedded import EmbeddedRedis
 from tests.support.redis_server import empty, running_redis
 from tests.support.stores import new_bucket, running_ministack, running_moto, s3_environment
+
+# A machine that is busy is no fault of a strategy's.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")
