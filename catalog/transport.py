@@ -112,12 +112,6 @@ class Transport(RedisTransport):
     """kombu's Redis transport over our channel."""
 
     Channel = Channel
-    # A Redis that is full, or for a moment a replica, is one to wait for, as one that is away.
-    connection_errors = (
-        *RedisTransport.connection_errors,
-        redis.exceptions.OutOfMemoryError,
-        redis.exceptions.ReadOnlyError,
-    )
 
 
 def fault(raw: bytes, queue: str) -> str | None:
