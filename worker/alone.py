@@ -55,8 +55,8 @@ def _worked(task: str, claim: Claim) -> bool:
     finally:
         child.kill()
         child.wait()
-    if child.returncode == OUTAGE:
-        msg = "a service is away, says the process that works alone"
+    if child.returncode > 0:  # it could not begin, or a service is away: that is no death
+        msg = f"the process that works alone ended with exit code {child.returncode}"
         raise jobs.Outage(msg)
     return child.returncode == 0
 

@@ -11,7 +11,6 @@ import random
 import socket
 import sys
 import threading
-import time
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -172,7 +171,6 @@ class Process:
             worker=worker,
             public_base_url=settings.public_base_url,
             clock=lambda: datetime.now(UTC),
-            sleep=time.sleep,
             chance=random.random,
         )
 

@@ -311,7 +311,7 @@ class Desk:
     """Everything a stage may reach for.
 
     ``ask`` buys one picture and blocks until it is there; ``clock`` tells aware UTC time;
-    ``sleep`` waits; ``chance`` draws from [0, 1).
+    ``chance`` draws from [0, 1).
     """
 
     store: Store
@@ -330,7 +330,6 @@ class Desk:
     worker: str
     public_base_url: str | None
     clock: Callable[[], datetime]
-    sleep: Callable[[float], None]
     chance: Callable[[], float]
     calls: Calls
     ready: Callable[[str], None] = _nothing

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.deaths import process_of
 from tests.support.running import House, house
 from tests.support.waiting import wait_for
 
@@ -151,7 +152,7 @@ def test_a_killed_generate_process_is_noticed_and_its_renders_are_open_again(
     with shop.workers(SKUSCENE_LEASE_S="3", SKUSCENE_LEASE_RENEW_S="1") as supervisor:
         shop.skuscene(*[word for word in order("--id", "one") if word != "--wait"])
         wait_for(lambda: shop.books()["open"] == 4, timeout_s=30, what="four calls in flight")
-        os.kill(stage_of(supervisor.pid, "generate"), signal.SIGKILL)
+        os.kill(process_of(supervisor.pid, "generate"), signal.SIGKILL)
         shop.latency(0.0)
         # The broker would give the messages back after half an hour.
         finished = shop.skuscene("status", "one", "--watch", "--json", timeout_s=60)
@@ -159,22 +160,6 @@ def test_a_killed_generate_process_is_noticed_and_its_renders_are_open_again(
     assert finished.json()["state"] == "complete"
     assert finished.json()["renders"]["succeeded"] == 4
     assert shop.books()["sold"] <= 8  # four calls died with their process
-
-
-def stage_of(supervisor: int, queue: str) -> int:
-    """The process that works a queue."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0")
-            parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
-        except OSError:
-            continue
-        if int(parent) == supervisor and "-Q" in words and queue in words:
-            return int(entry.name)
-    message = f"no {queue} process under {supervisor}"
-    raise AssertionError(message)
 
 
 def test_cancelling_publishes_what_was_bought(shop: House) -> None:

@@ -1,7 +1,7 @@
 """How are many seeds played, and one of them read?
 
 ``python -m tests.simulation --seeds 100000`` plays on every core; ``--seed N --trace`` plays one
-and prints everything that happened. Exit 1 if a promise was broken that is no known gap.
+and prints everything that happened. Exit 1 if a promise was broken.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 
-from tests.simulation.known_gaps import KNOWN_GAPS
 from tests.simulation.mutations import MUTATIONS, applied
 from tests.simulation.runs import FOUND_BY, broken, played, report, seed_that_finds
 from tests.simulation.world import Verdict, simulate
@@ -66,19 +64,15 @@ def _one(seed: int, *, trace: bool) -> int:
 def _many(seeds: range, processes: int) -> int:
     began = time.monotonic()
     failed: list[Verdict] = []
-    gaps: Counter[str] = Counter()
     effects = calls = 0
     for verdict in played(seeds, processes=processes):
         effects += verdict.effects
         calls += verdict.calls
-        gaps.update({one.name for one in verdict.broken} & set(KNOWN_GAPS))
         if broken(verdict):
             failed.append(verdict)
             sys.stdout.write(f"seed {verdict.seed}: {'; '.join(broken(verdict))[:300]}\n")
     for verdict in failed[:_MOST_SHOWN]:
         sys.stdout.write(f"\n{report(verdict)}\n")
-    for name, times in gaps.most_common():
-        sys.stdout.write(f"known gap, in {times} runs: {name} ({KNOWN_GAPS[name]})\n")
     took_s = time.monotonic() - began
     sys.stdout.write(
         f"{len(seeds)} seeds, {effects} effects, {calls} calls to the model in {took_s:.0f} s; "

@@ -1,8 +1,7 @@
 """Which promises does a run break?
 
 Looks at every write as it becomes visible and at every call as it leaves, with knowledge that no
-worker has: what the model really sold, and who died when. Each broken promise has a name; the names
-that today's core is known to break stand in ``known_gaps``.
+worker has: what the model really sold, and who died when. Each broken promise has a name.
 """
 
 from __future__ import annotations

@@ -259,7 +259,6 @@ class Process:
             worker=self.name,
             public_base_url=None,
             clock=world.clock,
-            sleep=world.scheduler.pause,
             chance=world.rng.random,
         )
         if lone:

@@ -516,7 +516,6 @@ class Workplace:
             worker="worker-1",
             public_base_url=None,
             clock=self.clock,
-            sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )
         if client:
