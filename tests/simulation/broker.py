@@ -88,10 +88,11 @@ class Broker:
 
     def next_at(self, process: str) -> float:
         """When is there something to take, as far as is known?"""
-        times = [one.message.ready_at for one in self._kept.get(process, ())]
+        times = [math.inf]
+        times += [one.message.ready_at for one in self._kept.get(process, ())]
         times += [message.ready_at for message in self._waiting]
         times += [delivery.noted_until for delivery in self._unacked.values()]
-        return min(times, default=math.inf)
+        return min(times)
 
     def ack(self, delivery: Delivery) -> None:
         """Forget a message that was worked."""

@@ -332,17 +332,20 @@ class Process:
         broker, scheduler = self.world.broker, self.world.scheduler
         while not self.stopping:
             # Asking in vain changes nothing, so it is no effect.
-            has_any = broker.next_at(self.name) <= scheduler.now
+            next_at = broker.next_at(self.name)
+            has_any = next_at <= scheduler.now
             delivery = self._take() if has_any and not self.world.is_redis_away else None
             if delivery is not None:
                 self.working += 1
                 self._worked(delivery)
                 self.working -= 1
                 continue
+            if has_any:
+                next_at = broker.next_at(self.name)
             me = scheduler.current
             broker.idle.append(me)
             try:
-                scheduler.park(max(broker.next_at(self.name), scheduler.now + 0.5))
+                scheduler.park(max(next_at, scheduler.now + 0.5))
             finally:
                 broker.idle.remove(me)
 
@@ -434,7 +437,8 @@ class World:
     @property
     def is_redis_away(self) -> bool:
         """Whether nobody reaches Redis now."""
-        return any(begin <= self.since_start < end for begin, end in self.plan.redis_away)
+        since = self.since_start
+        return any(begin <= since < end for begin, end in self.plan.redis_away)
 
     def clock(self) -> datetime:
         """The same as aware time."""
@@ -457,12 +461,13 @@ class World:
         """
         scheduler, plan = self.scheduler, self.plan
         scheduler.pause()
+        me = scheduler.current
         self.effects += 1
         if self.effects > _MOST_EFFECTS:
             self.auditor.breaks("too_many_effects", f"{self.effects}")
             scheduler.finish()
-        self._trace.append((scheduler.now, scheduler.current.name, name, facts))
-        job = self._jobs.get(scheduler.current)
+        self._trace.append((scheduler.now, me.name, name, facts))
+        job = self._jobs.get(me)
         if job is not None and job.calls:
             self.auditor.does(job.calls, name)
         if scheduler.now >= self._kind_at or process is None or process.is_lone:

@@ -96,10 +96,9 @@ class MemoryStore:
     def list(self, prefix: str) -> Iterator[Listed]:
         self._begin("list", prefix)
         with self._guard:
-            found = sorted(self._objects.items())
+            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
         for key, stored in found:
-            if key.startswith(prefix):
-                yield Listed(key=key, size_bytes=len(stored.content))
+            yield Listed(key=key, size_bytes=len(stored.content))
 
     def delete(self, key: str) -> None:
         self._begin("delete", key)
@@ -128,12 +127,15 @@ class MemoryStore:
         _check_key(key, whole=method != "list")
         self.calls.append((method, key))
         self.before(method, key)
-        with self._guard:
-            failure = self._failures.pop(0) if self._failures else None
-        if failure is not None:
-            raise failure
+        if self._failures:
+            with self._guard:
+                failure = self._failures.pop(0) if self._failures else None
+            if failure is not None:
+                raise failure
 
     def _reply(self) -> None:
+        if self._replies_to_lose == 0:
+            return
         with self._guard:
             lost = self._replies_to_lose > 0
             self._replies_to_lose -= lost
@@ -156,10 +158,13 @@ def _stored(key: str, content: bytes, media_type: str, metadata: Mapping[str, st
     )
 
 
+_NO_SEGMENTS = frozenset(("", ".", ".."))
+
+
 def _check_key(key: str, *, whole: bool) -> None:
     # The strictest of the real ones (a directory) decides what a key is.
     segments = key.split("/") if whole else key.split("/")[:-1]
-    if len(key) > 1_024 or any(part in {"", ".", ".."} for part in segments):
+    if len(key) > 1_024 or not _NO_SEGMENTS.isdisjoint(segments):
         msg = f"{key!r} is no key of this store"
         raise StoreRefuses(msg)
 
