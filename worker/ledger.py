@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 NDJSON = "application/x-ndjson"
 _LINES = 500
+_FIRST_DELAY_S = 0.2
 
 
 class StoreLedger:
@@ -39,12 +41,14 @@ class StoreLedger:
         *,
         worker: str,
         flush_s: float,
+        close_s: float = 10.0,
         booked: Callable[[Sequence[LedgerLine]], None] = lambda _lines: None,
     ) -> None:
         self._store = store
         self._booked = booked
         self._worker = worker
         self._flush_s = flush_s
+        self._close_s = close_s
         self._waiting: list[LedgerLine] = []
         self._owed: dict[str, LedgerLine] = {}
         self._seq = 0
@@ -89,10 +93,20 @@ class StoreLedger:
                 self._flush()
 
     def close(self) -> None:
-        """Write what waits; for the end of the process."""
+        """Write what waits, for the end of the process; takes up to ``close_s`` where that fails.
+
+        What can't be written by then is said: the takes carry the same facts.
+        """
         self._stopped.set()
+        until = time.monotonic() + self._close_s
+        delay_s = _FIRST_DELAY_S
         with self._guard:
-            self._flush()
+            while not self._flush():
+                if time.monotonic() + delay_s > until:
+                    log.error("ledger_lines_left", lines=len(self._waiting) + len(self._owed))
+                    return
+                time.sleep(delay_s)
+                delay_s *= 2
 
     def _start(self) -> None:
         if self._thread is None:
@@ -104,7 +118,7 @@ class StoreLedger:
             with self._guard:
                 self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
         try:
             for call, line in list(self._owed.items()):
                 self._put(line)
@@ -113,6 +127,8 @@ class StoreLedger:
         except StoreError as exc:
             waiting = len(self._waiting) + len(self._owed)
             log.warning("ledger_waits", lines=waiting, error=str(exc))
+            return False
+        return True
 
     def _write(self) -> None:
         while self._waiting:

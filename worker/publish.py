@@ -104,10 +104,11 @@ def _manifest(
 
 
 def _doubtful(desk: Desk, imported: Import) -> Usd:
-    if desk.calls.was_rebuilt(imported.import_id):
-        return doubtful_usd(desk, imported)  # Redis may have been away when one was booked
     progress = desk.state.progress(imported.import_id)
-    return Usd(progress.doubtful_micro_usd if progress else 0)
+    # In this order: it may be emptied, and rebuilt, at any time.
+    if progress is None or desk.calls.was_rebuilt(imported.import_id):
+        return doubtful_usd(desk, imported)  # Redis may have been away when one was booked
+    return Usd(progress.doubtful_micro_usd)
 
 
 def _sum(parts: Sequence[ManifestPart]) -> RenderCounts:

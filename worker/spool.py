@@ -145,6 +145,8 @@ class Spool:
         self._monotonic = monotonic
         self._background = background
         self._held: dict[str, _Held] = {}
+        self._undropped: set[str] = set()
+        """Renders whose lease Redis did not let go, though their answer is in the store."""
         self._failing = 0
         self._guard = threading.Lock()
         self._draining = threading.Lock()
@@ -182,6 +184,7 @@ class Spool:
         """
         with self._draining:
             self._adopt()
+            self._drop_again()
             for held in self._all():
                 self._look_after(held)
             return self._put_waiting()
@@ -201,6 +204,7 @@ class Spool:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_S)
+        self._drop_again()
         left = self._all()
         if left:
             log.warning("answers_left_in_spool", folder=str(self._folder.path), answers=len(left))
@@ -361,10 +365,23 @@ class Spool:
                 self._state.drop_spooled(render_id)
 
     def _drop(self, held: _Held) -> None:
-        if held.marked:
-            with self._unless_redis_is_away(held.answer.render_id):
-                self._state.drop_spooled(held.answer.render_id)
-                held.marked = False
+        if not held.marked:
+            return
+        render_id = held.answer.render_id
+        self._undropped.add(render_id)
+        with self._unless_redis_is_away(render_id):
+            self._state.drop_spooled(render_id)
+            held.marked = False
+            self._undropped.discard(render_id)
+
+    def _drop_again(self) -> None:
+        """Let go of leases that Redis was away for; one that waits for another answer stays."""
+        waiting = {held.answer.render_id for held in self._all() if not held.released}
+        for render_id in list(self._undropped):
+            with self._unless_redis_is_away(render_id):
+                if render_id not in waiting:
+                    self._state.drop_spooled(render_id)
+                self._undropped.discard(render_id)
 
     def _remaining_s(self, held: _Held) -> float:
         return self._max_age_s - (self._clock() - held.answer.spooled_at).total_seconds()

@@ -115,7 +115,11 @@ class Auditor:
         self._cancelled: set[str] = set()
         self.reserved: Counter[str] = Counter()
         """Calls that were about to leave, by process."""
+        self.unwritten: Counter[str] = Counter()
+        """Lines that a process could not write before it had to end, by process."""
         self._overdrawn: set[str] = set()
+        self._late_micro: Counter[tuple[str, str]] = Counter()
+        """What was spent on an import, or is in doubt, and was booked after its manifest."""
 
     def breaks(self, name: str, what: str) -> None:
         """Note a broken promise."""
@@ -125,7 +129,9 @@ class Auditor:
 
     def job_begins(self, payload: Mapping[str, Any]) -> None:
         """Judge a message by what it carries."""
-        if payload.get("attempt", 1) > self._max_attempts + self._max_doubtful:
+        # Where Redis was emptied, what was counted of an attempt may have gone before it was read.
+        most = self._max_attempts + self._max_doubtful + self.redis_lost
+        if payload.get("attempt", 1) > most:
             self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['attempt']}")
         if payload.get("doubtful", 0) >= self._max_doubtful:
             self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['doubtful']}")
@@ -168,12 +174,22 @@ class Auditor:
             and one.at >= since
             for one in before
         )
-        if vain >= self._max_attempts:
+        # A process that died before it could say what came of a call: again a death.
+        if vain >= self._max_attempts <= self._vain_in_ledger(claim, since):
             self.breaks("too_many_attempts", f"{claim} is asked for after {vain} vain attempts")
         before.append(call)
         self.calls.append(call)
         self._check_budget(import_id)
         return call
+
+    def _vain_in_ledger(self, claim: str, since: float) -> int:
+        return sum(
+            line.claim == claim
+            and line.outcome in {"not_sold", "no_picture"}
+            and line.attempt
+            and line.at.timestamp() >= since
+            for line in self.ledger()
+        )
 
     def _why_two(self, other: Call, now: float) -> str:
         if now - self.epoch_since < _EPOCH_SEEN_S:
@@ -273,8 +289,14 @@ class Auditor:
         elif name == "record.json":
             self._names_what_is_there(key, RenderRecord.from_json(content).images)
         elif name == "refused.json":
-            self._refused |= {call.wish for call in self.calls if _asks_for(call, content)}
-            self._remembered |= self._refused
+            refused = {call.wish for call in self.calls if _asks_for(call, content)}
+            self._remembered |= refused
+            at = Refusal.from_json(content).refused_at
+            # One that could be written only after a person had asked again forbids nothing.
+            if all(at >= asked_at for asked_at in self._retried_at.values()):
+                self._refused |= refused
+        elif key.startswith("ledger/"):
+            self._booked_late(content)
         elif "/results/" in key:
             for line in _lines(content):
                 self._names_what_is_there(key, line.images)
@@ -286,6 +308,15 @@ class Auditor:
             self._told(key, content)
         elif key.startswith("parked/"):
             self.breaks("message_parked", content.decode())
+
+    def _booked_late(self, content: bytes) -> None:
+        """Redis came back without a call that was open, and its import was published meanwhile."""
+        for line in map(LedgerLine.from_json, content.splitlines()):
+            published = keys.manifest_revision(line.import_id, line.revision)
+            if self.redis_lost and self._content(published) is not None:
+                kind = "doubtful" if line.outcome == "doubtful" else "spent"
+                late = line.cost_usd.micro if line.outcome != "picture" else 0
+                self._late_micro[line.import_id, kind] += late
 
     def _told(self, key: str, content: bytes) -> None:
         if "/retry.r" in key:
@@ -471,6 +502,7 @@ class Auditor:
             for purchase in bought
             if self.redis_lost and purchase.call not in booked and self._died(purchase)
         )
+        unknown += self._late_micro[import_id, "spent"]
         paid = sum(purchase.micro_usd for purchase in bought) + sum(
             line.cost_usd.micro
             for line in self.ledger()
@@ -491,7 +523,8 @@ class Auditor:
             for line in self.ledger()
             if line.outcome == "doubtful" and line.import_id == import_id
         )
-        if manifest.cost_usd.doubtful.micro != doubtful:
+        late = self._late_micro[import_id, "doubtful"]
+        if not doubtful - late <= manifest.cost_usd.doubtful.micro <= doubtful:
             why = "redis_lost" if self.redis_lost else "anyhow"
             self.breaks(
                 f"doubtful_is_off.{why}",
@@ -519,7 +552,8 @@ class Auditor:
         if not ended_well:  # and it may have died before it could say what it knew
             lost += sum((made - lines).values())
         for outcome in sorted({*lines, *made} - {""}):
-            few = lines[outcome] < made[outcome] and ended_well
+            unwritten = self.unwritten[process] if outcome == "picture" else 0
+            few = lines[outcome] + unwritten < made[outcome] and ended_well
             most = made[outcome] + (lost if outcome == "doubtful" else 0)
             if lines[outcome] > most or few:
                 self.breaks(

@@ -34,6 +34,7 @@ import producers.retrying
 import worker.buying
 import worker.feeder
 import worker.leases
+import worker.ledger
 import worker.parking
 import worker.publish
 import worker.reconciler
@@ -162,7 +163,13 @@ class _Ledger(StoreLedger):
 
     def __init__(self, store: Store, world: World, process: Process) -> None:
         booked = StateClient(world, process).booked
-        super().__init__(store, worker=process.name, flush_s=FLUSH_S, booked=booked)
+        super().__init__(
+            store,
+            worker=process.name,
+            flush_s=FLUSH_S,
+            close_s=LIMITS.put_deadline_s,
+            booked=booked,
+        )
         self._guard = cast("Any", Guard(world.scheduler))
         self._stopped = cast("Any", Flag(world.scheduler))
         self._thread = cast("Any", "a fiber")
@@ -327,6 +334,9 @@ class Process:
     def _close(self) -> None:
         self.reconciler._stopped.set()
         self.closes()
+        if self.world.is_store_away:
+            # The takes tell of these; nobody can write them down now.
+            self.world.auditor.unwritten[self.name] = len(self.ledger._waiting)
 
     def _work(self) -> None:
         broker, scheduler = self.world.broker, self.world.scheduler
@@ -440,6 +450,12 @@ class World:
         since = self.since_start
         return any(begin <= since < end for begin, end in self.plan.redis_away)
 
+    @property
+    def is_store_away(self) -> bool:
+        """Whether nobody reaches the store now."""
+        since = self.since_start
+        return any(begin <= since < end for begin, end in self.plan.store_away)
+
     def clock(self) -> datetime:
         """The same as aware time."""
         return at(self.scheduler.now)
@@ -490,7 +506,7 @@ class World:
         plan = self.plan
         if not (plan.store_fails or plan.store_away) or self.scheduler.now >= self._kind_at:
             return ""
-        if any(begin <= self.since_start < end for begin, end in self.plan.store_away):
+        if self.is_store_away:
             return self._store_failed("before")
         if self.plan.store_fails and self.rng.random() < self.plan.store_fails:
             return self._store_failed(self.rng.choice(("before", "after")))
@@ -838,10 +854,11 @@ def _build_gallery(_imported: object, manifest: Any, lines: Iterator[Any]) -> It
 def _patched(world: World) -> Iterator[None]:
     """The core's own clocks and random names on the world's, its log into the trace."""
     names = SimpleNamespace(uuid4=lambda: uuid.UUID(int=next(world.ids)))
-    time = SimpleNamespace(monotonic=lambda: world.scheduler.now)
+    time = SimpleNamespace(monotonic=lambda: world.scheduler.now, sleep=world.scheduler.pause)
     clock = SimpleNamespace(now=lambda _zone: world.clock())
     changes: list[tuple[Any, str, Any]] = [
         (worker.buying, "time", time),
+        (worker.ledger, "time", time),
         (worker.buying, "uuid", names),
         (worker.leases, "uuid", names),
         (worker.feeder, "uuid", names),
