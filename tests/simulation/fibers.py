@@ -6,8 +6,10 @@ Whoever pauses picks who goes on and switches over, or goes on itself.
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Callable
 
 from greenlet import getcurrent, greenlet
@@ -24,12 +26,14 @@ class Deadlock(Exception):
 class Fiber:
     """One simulated thread; ``killed`` makes it end at its next turn."""
 
-    __slots__ = ("done", "killed", "name", "run", "thread", "wake_at")
+    __slots__ = ("done", "killed", "name", "number", "ready", "run", "thread", "wake_at")
 
-    def __init__(self, name: str, run: Callable[[], None], wake_at: float) -> None:
+    def __init__(self, name: str, number: int, run: Callable[[], None]) -> None:
         self.name = name
+        self.number = number
         self.run = run
-        self.wake_at = wake_at
+        self.wake_at = math.inf
+        self.ready = False
         self.killed = False
         self.done = False
         self.thread: greenlet | None = None
@@ -48,6 +52,12 @@ class Scheduler:
         self._random = rng.random
         self._stay = stay
         self._fibers: list[Fiber] = []
+        self._spawned = 0
+        self._ready: list[Fiber] = []
+        self._numbers: list[int] = []
+        """Who is ready, in the order in which they were spawned, and their numbers."""
+        self._asleep: list[tuple[float, int, Fiber]] = []
+        """A heap; whoever was woken since is in it in vain."""
         self.current: Fiber
         """The fiber that runs now."""
         self._finished = False
@@ -56,8 +66,10 @@ class Scheduler:
 
     def spawn(self, name: str, run: Callable[[], None], *, in_s: float = 0.0) -> Fiber:
         """Add a fiber; it first runs when it is picked."""
-        fiber = Fiber(name, run, self.now + in_s)
+        self._spawned += 1
+        fiber = Fiber(name, self._spawned, run)
         self._fibers.append(fiber)
+        self._sleep(fiber, self.now + in_s)
         return fiber
 
     def run(self) -> None:
@@ -89,8 +101,9 @@ class Scheduler:
         me = self.current
         if me.killed:
             raise Killed(me.name)
-        me.wake_at = self.now + for_s
-        if for_s == 0.0 and not self._finished and self._random() < self._stay:
+        if for_s > 0.0:
+            self._sleep(me, self.now + for_s)
+        elif not self._finished and self._random() < self._stay:
             return
         self._yield(me)
 
@@ -99,17 +112,39 @@ class Scheduler:
         me = self.current
         if me.killed:
             raise Killed(me.name)
-        me.wake_at = until
+        self._sleep(me, until)
         self._yield(me)
 
     def wake(self, fiber: Fiber) -> None:
         """Let a parked fiber go on."""
-        fiber.wake_at = min(fiber.wake_at, self.now)
+        if not fiber.ready and not fiber.done:
+            self._rise(fiber)
 
     def kill(self, fiber: Fiber) -> None:
         """Let a fiber unwind before anybody else runs; ours unwinds at its next pause."""
         fiber.killed = self._killed = True
-        fiber.wake_at = -math.inf
+        self.wake(fiber)
+
+    def _sleep(self, fiber: Fiber, until: float) -> None:
+        fiber.wake_at = until
+        if until <= self.now:
+            if not fiber.ready:
+                self._rise(fiber)
+            return
+        if fiber.ready:
+            self._lie_down(fiber)
+        heapq.heappush(self._asleep, (until, fiber.number, fiber))
+
+    def _rise(self, fiber: Fiber) -> None:
+        fiber.ready = True
+        at = bisect_left(self._numbers, fiber.number)
+        self._numbers.insert(at, fiber.number)
+        self._ready.insert(at, fiber)
+
+    def _lie_down(self, fiber: Fiber) -> None:
+        fiber.ready = False
+        at = bisect_left(self._numbers, fiber.number)
+        del self._numbers[at], self._ready[at]
 
     def _yield(self, me: Fiber) -> None:
         chosen = None if self._finished else self._pick()
@@ -126,20 +161,32 @@ class Scheduler:
             raise Killed(me.name)
 
     def _pick(self) -> Fiber | None:
-        now = self.now
-        ready = [fiber for fiber in self._fibers if fiber.wake_at <= now]
-        if not ready:
-            now = self.now = min([fiber.wake_at for fiber in self._fibers])
-            if now == math.inf:
-                self.error = Deadlock("nobody can go on")
-                return None
-            ready = [fiber for fiber in self._fibers if fiber.wake_at <= now]
+        ready = self._ready
+        if not ready and not self._let_time_pass():
+            self.error = Deadlock("nobody can go on")
+            return None
         if self._killed:  # they unwind before anybody else runs
             for fiber in ready:
                 if fiber.killed:
                     return fiber
             self._killed = False
         return ready[int(self._random() * len(ready))]
+
+    def _let_time_pass(self) -> bool:
+        """Go to the next time at which somebody wakes up; says whether there is one."""
+        asleep = self._asleep
+        while asleep:
+            until, _, fiber = heapq.heappop(asleep)
+            if fiber.ready or fiber.done or fiber.wake_at != until:
+                continue  # woken since
+            if until == math.inf:
+                return False
+            if self._ready and until > self.now:
+                heapq.heappush(asleep, (until, fiber.number, fiber))
+                break
+            self.now = until
+            self._rise(fiber)
+        return bool(self._ready)
 
     def _go_on(self, fiber: Fiber | None) -> None:
         """Let fibers run, from this one on, until nobody is to go on."""
@@ -163,6 +210,8 @@ class Scheduler:
             self._finished = True
         fiber.done = True
         self._fibers.remove(fiber)
+        if fiber.ready:
+            self._lie_down(fiber)
         unwinding = not self._fibers or all(other.killed for other in self._fibers)
         return None if self._finished or unwinding else self._pick()
 

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from catalog.claims import Claim
 from catalog.open_calls import Gate
@@ -165,6 +165,27 @@ class StoreClient:
         return done
 
 
+def _see_reserve(world: World, process: Process | None, _args: Any, done: Any) -> None:
+    if process is not None and done.gate == Gate.GO:
+        world.auditor.reserved[process.name] += 1
+
+
+def _see_epoch(world: World, _process: Process | None, _args: Any, _done: Any) -> None:
+    world.auditor.epoch_since = min(world.auditor.epoch_since, world.now)
+
+
+def _see_intent(world: World, _process: Process | None, args: Any, _done: Any) -> None:
+    world.intent_cached(*args)
+
+
+_SEEN: Final = {
+    "reserve": _see_reserve,
+    "begin_epoch": _see_epoch,
+    "cache_intent": _see_intent,
+}
+"""What the auditor has to know of what processes do to Redis."""
+
+
 class StateClient:
     """A process's way to what Redis knows."""
 
@@ -176,18 +197,16 @@ class StateClient:
         world, process = self._world, self._process
         method = getattr(world.redis, name)
 
+        effect, seen = f"state.{name}", _SEEN.get(name)
+
         def call(*args: Any, **named: Any) -> Any:
-            world.effect(process, f"state.{name}", args)
+            world.effect(process, effect, args)
             failed = world.redis_fails()
             if failed == "before":
                 raise StateUnavailable("simulated: not there")
             done = method(*args, **named)
-            if name == "reserve" and process is not None and done.gate == Gate.GO:
-                world.auditor.reserved[process.name] += 1
-            if name == "begin_epoch":
-                world.auditor.epoch_since = min(world.auditor.epoch_since, world.now)
-            if name == "cache_intent":
-                world.intent_cached(*args)
+            if seen is not None:
+                seen(world, process, args, done)
             if failed == "after":
                 raise StateUnavailable("simulated: the reply was lost")
             return done
