@@ -88,6 +88,41 @@ class Settings(BaseSettings):
         default=Decimal(20), ge=0, description="Ask (or want --yes) above this estimate"
     )
 
+    budget_per_day_usd: Decimal | None = Field(
+        default=None, gt=0, description="What all imports may cost in one UTC day; none if not set"
+    )
+    urgent_below_renders: NonNegativeInt = Field(
+        default=50, description="An import of fewer renders goes before larger ones"
+    )
+
+    quota_project: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="Name of the project whose limits are shared: the same for all its keys",
+    )
+    quota_requests_per_minute: PositiveInt | None = Field(
+        default=None, description="Calls per minute and model; found by trying if not set"
+    )
+    quota_images_per_minute: PositiveInt | None = Field(
+        default=None, description="Pictures per minute and model; found by trying if not set"
+    )
+    quota_tokens_per_minute: PositiveInt | None = Field(
+        default=None, description="Tokens, sent and answered, per minute and model"
+    )
+    quota_spend_per_10_minutes_usd: Decimal | None = Field(
+        default=None, gt=0, description="Most that may be spent on a model in any 10 minutes"
+    )
+    quota_requests_per_day: PositiveInt | None = Field(
+        default=None, description="Calls per model and day (US Pacific time)"
+    )
+    quota_calls_in_flight: PositiveInt | None = Field(
+        default=None, description="Calls of all workers open at once, per model"
+    )
+    quota_wait_s: PositiveFloat = Field(
+        default=20.0,
+        description="A worker waits so long for its turn to call; beyond that, the message waits",
+    )
+
     window: PositiveInt = Field(
         default=2_000, description="Renders kept open per import, whole shards at a time"
     )

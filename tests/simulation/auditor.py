@@ -289,12 +289,7 @@ class Auditor:
         elif name == "record.json":
             self._names_what_is_there(key, RenderRecord.from_json(content).images)
         elif name == "refused.json":
-            refused = {call.wish for call in self.calls if _asks_for(call, content)}
-            self._remembered |= refused
-            at = Refusal.from_json(content).refused_at
-            # One that could be written only after a person had asked again forbids nothing.
-            if all(at >= asked_at for asked_at in self._retried_at.values()):
-                self._refused |= refused
+            self._remember(content)
         elif key.startswith("ledger/"):
             self._booked_late(content)
         elif "/results/" in key:
@@ -308,6 +303,14 @@ class Auditor:
             self._told(key, content)
         elif key.startswith("parked/"):
             self.breaks("message_parked", content.decode())
+
+    def _remember(self, content: bytes) -> None:
+        refused = {call.wish for call in self.calls if _asks_for(call, content)}
+        self._remembered |= refused
+        at = Refusal.from_json(content).refused_at
+        # One that could be written only after a person had asked again forbids nothing.
+        if all(at >= asked_at for asked_at in self._retried_at.values()):
+            self._refused |= refused
 
     def _booked_late(self, content: bytes) -> None:
         """Redis came back without a call that was open, and its import was published meanwhile."""

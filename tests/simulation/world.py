@@ -50,6 +50,7 @@ from catalog.revisions import open_revision
 from catalog.schemas import schema_of
 from catalog.state import StateUnavailable
 from catalog.store.port import Store, StoreError
+from catalog.wire import Wire
 from producers.importing import hand_over
 from producers.reporting import UnknownImport
 from producers.retrying import AGAIN, RetryRefused, Selection, retry
@@ -69,7 +70,6 @@ from tests.simulation.ports import (
     at,
 )
 from tests.support.desk import MONDAY, PRICE, STORE_ID, Wanted, _plan, wanted
-from catalog.wire import Wire
 from tests.support.memory import MemoryStore
 from worker import jobs
 from worker.app import Process as WorkerProcess
