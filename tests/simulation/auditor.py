@@ -299,10 +299,10 @@ class Auditor:
             self._manifest(key, content)
         elif key.startswith("catalogs/"):
             self._pointer(key, content)
-        elif name == "control.json" or name.startswith("retry.r"):
-            self._told(key, content)
         elif key.startswith("parked/"):
             self.breaks("message_parked", content.decode())
+        else:
+            self._told(key, content)
 
     def _remember(self, content: bytes) -> None:
         refused = {call.wish for call in self.calls if _asks_for(call, content)}
@@ -326,7 +326,7 @@ class Auditor:
             asked = Retry.from_json(content)
             self._retried_at[asked.import_id] = asked.at
             self._refused.clear()  # it may be asked for again, by a person's word
-        elif Control.from_json(content).intent == "cancel":
+        elif key.endswith("/control.json") and Control.from_json(content).intent == "cancel":
             self._cancelled.add(key.split("/")[1])
 
     def disagrees(self, key: str) -> None:

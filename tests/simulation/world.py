@@ -878,7 +878,7 @@ def _patched(world: World) -> Iterator[None]:
         (producers.retrying, "datetime", clock),
         (producers.retrying, "whoami", lambda: "somebody"),
         (worker.publish, "schema_of", _schema_of),
-        (Wire, "model_validate_json", classmethod(_read)),
+        (Wire, "model_validate_json", classmethod(cast("Any", _read))),
         (worker.publish, "build_gallery", _build_gallery),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
