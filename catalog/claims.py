@@ -61,6 +61,8 @@ class ProductClaim(ShardClaim):
 
     product: int = Field(ge=0)
     attempt: int = Field(default=1, ge=1)
+    urgent: bool = False
+    """Goes before what is not."""
 
 
 class RenderClaim(ProductClaim):

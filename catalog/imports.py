@@ -113,6 +113,8 @@ class Import(Wire):
     model: ModelChoice
     lane: Literal["standard", "batch"] = "standard"
     budget_usd: Usd | None = None
+    urgent: bool = False
+    """A small import: its renders go before those of others."""
     counts: Counts
     rows: RowCounts
     reasons: dict[str, int]

@@ -211,6 +211,11 @@ def schema(name: str) -> str:
     return f"{name}.schema.json"
 
 
+def quota(pool: str, project: str, model: str) -> str:
+    """What was learnt of a model's limits."""
+    return f"quota/{slug(pool)}-{slug(project)}-{slug(model)}.json"
+
+
 def parked(import_id: str, name: str) -> str:
     """A message that could not be read, as it came."""
     return f"parked/{slug(import_id)}/{slug(name)}.json"

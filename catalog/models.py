@@ -195,6 +195,15 @@ class Model(Wire):
             lane=lane,
         )
 
+    def tokens(self, *, references: int, size: str) -> int:
+        """Say how many tokens one picture is expected to take from a limit, answer included."""
+        return (
+            PROMPT_TOKENS
+            + references * self.input_image_tokens
+            + self.thinking_allowance_tokens
+            + self.output_image_tokens.get(size, 0)
+        )
+
     def cost(self, counts: TokenCounts, *, size: str | None, lane: Lane) -> Usd:
         """Say what a call cost, from the tokens that the model reported, rounded up.
 

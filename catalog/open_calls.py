@@ -9,6 +9,7 @@ tried, whatever became of the messages.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -71,6 +72,23 @@ if budget >= 0 then
   if spent + estimate > budget then return {'budget', tostring(spent)} end
   if spent + tonumber(money[3] or '0') + estimate > budget then return {'in_flight', '0'} end
 end
+local day = string.format('%d', math.floor(now / 86400))
+local most = tonumber(ARGV[10])
+if most >= 0 then
+  local gone = redis.call('HMGET', KEYS[10], 'spent:' .. day, 'reserved:' .. day)
+  local spent = tonumber(gone[1] or '0')
+  if spent + estimate > most then return {'day_budget', tostring(spent)} end
+  if spent + tonumber(gone[2] or '0') + estimate > most then return {'in_flight', '0'} end
+end
+if redis.call('HGET', KEYS[10], 'day') ~= day then
+  for _, name in ipairs(redis.call('HKEYS', KEYS[10])) do
+    local of = string.match(name, ':(%d+)$')
+    if of and tonumber(of) < tonumber(day) - 1 then redis.call('HDEL', KEYS[10], name) end
+  end
+  redis.call('HSET', KEYS[10], 'day', day)
+end
+redis.call('HINCRBY', KEYS[10], 'reserved:' .. day, estimate)
+redis.call('HSET', KEYS[10], 'of/' .. ARGV[11], day)
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[7])
 redis.call('HINCRBY', KEYS[1], 'reserved_micro', estimate)
 redis.call('HSET', KEYS[9], 'o:' .. ARGV[4], 1)
@@ -84,6 +102,14 @@ local known = found and cjson.decode(found)
 local ours = known and known['call'] == ARGV[2]
 if ARGV[3] == '0' and (not ours or known['state'] ~= 'open') then return 0 end
 local slot, outcome, micro = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local day = redis.call('HGET', KEYS[4], 'of/' .. ARGV[2])
+if day then
+  redis.call('HINCRBY', KEYS[4], 'reserved:' .. day, -tonumber(ARGV[10]))
+  redis.call('HDEL', KEYS[4], 'of/' .. ARGV[2])
+else
+  day = string.format('%d', math.floor(tonumber(redis.call('TIME')[1]) / 86400))
+end
+if micro ~= 0 then redis.call('HINCRBY', KEYS[4], 'spent:' .. day, micro) end
 if redis.call('HEXISTS', KEYS[1], 'shards') == 1 then
   if ours and known['state'] == 'open' then
     redis.call('HINCRBY', KEYS[1], 'reserved_micro', -tonumber(known['micro_usd']))
@@ -116,6 +142,15 @@ if found and cjson.decode(found)['call'] == ARGV[2] then
 end
 return 0
 """
+
+_AT_LEAST = """
+if tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0') < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
+return 1
+"""
+
+_FIRST_DAY = date(1970, 1, 1)
 
 _REBUILD = """
 for i = 1, #ARGV, 3 do
@@ -164,13 +199,15 @@ class Gate(StrEnum):
     RECOVERING = "recovering"
     """Redis was restarted, and what it knew is not rebuilt yet."""
     BUDGET = "budget"
+    DAY_BUDGET = "day_budget"
+    """What all imports may cost in one UTC day."""
     IN_FLIGHT = "in_flight"
     """The budget would do if the calls that are open cost nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """The gate's answer; ``wait_s`` with WAIT, ``spent_micro`` with BUDGET."""
+    """The gate's answer; ``wait_s`` with WAIT, ``spent_micro`` with a budget's end."""
 
     gate: Gate
     wait_s: float = 0.0
@@ -213,8 +250,13 @@ class OpenCalls:
         self._settle_s = lease_s / 2
         self._scripts: dict[str, Any] = {}
 
-    def reserve(self, call: OpenCall, *, budget_micro: int | None) -> Reserved:
-        """Ask whether a call may leave now; GO writes it down and sets its money aside."""
+    def reserve(
+        self, call: OpenCall, *, budget_micro: int | None, day_budget_micro: int | None = None
+    ) -> Reserved:
+        """Ask whether a call may leave now; GO writes it down and sets its money aside.
+
+        ``budget_micro`` is the import's, ``day_budget_micro`` that of all imports in one UTC day.
+        """
         with translated():
             gate, number = self._run(
                 _RESERVE,
@@ -228,6 +270,7 @@ class OpenCalls:
                     f"{self._prefix}:buy_not_before",
                     f"{self._prefix}:pulse",
                     self._tries(call.import_id),
+                    self._days,
                 ],
                 [
                     call.render_id,
@@ -239,10 +282,12 @@ class OpenCalls:
                     call.model_dump_json(),
                     self._gap_s,
                     self._settle_s,
+                    -1 if day_budget_micro is None else day_budget_micro,
+                    call.call,
                 ],
             )
-        if gate == Gate.BUDGET:
-            return Reserved(gate=Gate.BUDGET, spent_micro=int(number))
+        if gate in {Gate.BUDGET, Gate.DAY_BUDGET}:
+            return Reserved(gate=Gate(gate), spent_micro=int(number))
         return Reserved(gate=Gate(gate), wait_s=float(number))
 
     def beat(self) -> None:
@@ -333,6 +378,18 @@ class OpenCalls:
             for at, reason in reasons.items():
                 self._redis.hsetnx(self._tries(import_id), f"r:{at}", reason)
 
+    def rebuild_day(self, day: date, micro_usd: int) -> None:
+        """Take over what the ledger knows of a UTC day, where it is more than Redis does."""
+        number = (day - _FIRST_DAY).days
+        with translated():
+            self._run(_AT_LEAST, [self._days], [f"spent:{number}", micro_usd])
+
+    def spent_on(self, day: date) -> int:
+        """What was spent, and may have been, on a UTC day, micro-USD."""
+        number = (day - _FIRST_DAY).days
+        with translated():
+            return int(self._redis.hget(self._days, f"spent:{number}") or 0)
+
     def was_rebuilt(self, import_id: str) -> bool:
         """Whether what Redis knows of an import's money was once rebuilt from the ledger."""
         with translated():
@@ -353,7 +410,12 @@ class OpenCalls:
         with translated():
             self._run(
                 _END,
-                [self._import(call.import_id), self._calls, self._tries(call.import_id)],
+                [
+                    self._import(call.import_id),
+                    self._calls,
+                    self._tries(call.import_id),
+                    self._days,
+                ],
                 [
                     call.render_id,
                     call.call,
@@ -364,12 +426,17 @@ class OpenCalls:
                     count_of(line),
                     line.reason or "",
                     keep,
+                    call.micro_usd,
                 ],
             )
 
     @property
     def _calls(self) -> str:
         return f"{self._prefix}:calls"
+
+    @property
+    def _days(self) -> str:
+        return f"{self._prefix}:days"
 
     def _import(self, import_id: str) -> str:
         return f"{self._prefix}:import:{import_id}"

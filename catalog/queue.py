@@ -88,7 +88,7 @@ class Queue:
         self._app = app
 
     def enqueue(self, task: str, claim: Claim, *, countdown_s: float = 0.0) -> None:
-        """Put one claim on its queue; returns when Redis has it.
+        """Put one claim on its queue, an urgent one before all others; returns when Redis has it.
 
         Sending a claim again is harmless: the worker finds what is there already.
 
@@ -100,6 +100,7 @@ class Queue:
                 task,
                 args=[claim.model_dump(mode="json", exclude_defaults=False)],
                 countdown=countdown_s or None,
+                headers={transport.URGENT: True} if getattr(claim, "urgent", False) else None,
                 # Celery would keep a printed copy of the arguments in the headers.
                 argsrepr="-",
                 kwargsrepr="-",

@@ -26,7 +26,7 @@ import structlog
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
 from kombu.transport.redis import Transport as RedisTransport
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from catalog.claims import QUEUES
@@ -42,6 +42,9 @@ PATH = "catalog.transport:Transport"
 
 UNREADABLE: Final = "application/x-skuscene-unreadable"
 """The content type of what was no message; the body is what lay in the queue, byte for byte."""
+URGENT: Final = "skuscene_urgent"
+"""The header of a message that goes before all that wait. A queue of its own would want a worker of
+its own; Redis's priorities are lists of other names, which no tool of ours would find."""
 REFUSED: Final = "skuscene_refused"
 """The header that says why it was no message."""
 
@@ -96,6 +99,14 @@ class Channel(RedisChannel):
         queue = key.decode(errors="replace").rsplit(self.sep, 1)[0]
         why = fault(item, queue) if queue in QUEUES else None
         return key, item if why is None else wrapped(item, queue, why)
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        """Put a message into its queue; an urgent one where the next one is taken."""
+        if (message.get("headers") or {}).get(URGENT) and not options.get("_publish_batch"):
+            with self.conn_or_acquire() as client:
+                client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
+            return
+        super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
 
     def _receive_one(self, c: Any) -> Any:
         """Take what was broadcast to workers, such as a ping; anybody may shout anything."""

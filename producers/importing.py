@@ -267,6 +267,7 @@ def _write(
             platform=prepared.platform,
         ),
         budget_usd=prepared.order.budget,
+        urgent=plan.renders < settings.urgent_below_renders,
         counts=plan.counts,
         rows=RowCounts(read=prepared.feed.rows_read, rejected=len(plan.rejected)),
         reasons=plan.reasons,

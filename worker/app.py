@@ -20,8 +20,11 @@ from celery import signals
 
 from catalog import keys, queue
 from catalog.models import load_models
+from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.queue import Queue
+from catalog.quota import Quota
+from catalog.quota_limits import limits_of
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
 from catalog.state import State, open_redis
 from catalog.store.opening import identify
@@ -41,6 +44,7 @@ from worker.ports import Desk, Limits
 from worker.reconciler import reconcile, recover
 from worker.services import CannotStart, check_services, worker_store
 from worker.spool import Spool
+from worker.turns import TurnKeeper
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -90,6 +94,7 @@ class Process:
 
     def _start_empty(self) -> None:
         self._made: Desk | None = None
+        self._turns: TurnKeeper | None = None
         self._guard = threading.Lock()
         self._closing: list[Any] = []
         self._stopped = threading.Event()
@@ -113,6 +118,11 @@ class Process:
         """Start putting what the dead have left; for workers that buy."""
         self.desk()
         self._spool.start()
+
+    def stop(self) -> None:
+        """Begin nothing any more; what is in flight ends."""
+        if self._turns is not None:
+            self._turns.stop()
 
     def close(self) -> None:
         """Write what waits and close connections; for the end of the process."""
@@ -148,7 +158,16 @@ class Process:
         holds = HoldKeeper(
             state, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
         )
-        self._closing += [leases, holds, spool, ledger, model]
+        turns = self._turns = TurnKeeper(
+            Quota(client),
+            store,
+            limits_of(settings),
+            pool=settings.platform,
+            project=settings.quota_project,
+            most_s=settings.quota_wait_s,
+            is_free=load_models().is_preview,
+        )
+        self._closing += [leases, holds, spool, ledger, turns, model]
         return Desk(
             store=store,
             store_id=store_id,
@@ -159,6 +178,7 @@ class Process:
             holds=holds,
             alone=work_alone,
             read_all=read_at_once,
+            turns=turns,
             ledger=ledger,
             spool=spool,
             fetch=_fetcher(settings).fetch,
@@ -248,6 +268,11 @@ def limits(settings: Settings) -> Limits:
         lease_s=settings.lease_s,
         source_max_age_s=settings.source_max_age_s,
         refusal_max_age_s=settings.refusal_max_age_days * 86_400,
+        budget_per_day_micro=(
+            None
+            if settings.budget_per_day_usd is None
+            else Usd.parse(settings.budget_per_day_usd).micro
+        ),
     )
 
 
@@ -292,6 +317,10 @@ def _connect_signals(process: Process) -> None:
         if "control" in consumed:
             process.look_after_imports()
         log.info("worker_ready", queues=sorted(consumed), store=str(process.settings.store))
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def _stop(**_: object) -> None:
+        process.stop()
 
     @signals.worker_process_shutdown.connect(weak=False)
     @signals.worker_shutdown.connect(weak=False)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -39,13 +40,14 @@ from worker.errors import (
 )
 from worker.imaging.sniff import sniff_media_type
 from worker.model import Answer, ReferencePhoto, TakeRequest, Usage
+from worker.ports import Ask
 from worker.prepare import spec_of
 from worker.spool import Kept, PaidAnswer
 
 if TYPE_CHECKING:
     from catalog.claims import RenderClaim
     from catalog.imports import PlannedSlot
-    from worker.ports import Desk
+    from worker.ports import Desk, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -67,27 +69,56 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
     _, slot = plans.planned(desk.store, claim)
     attempts = _attempts(desk, claim)
     spec = spec_of(slot, claim.references)
-    request = _request(desk, claim, slot, spec)
+    wish = _Wish(claim=claim, slot=slot, spec=spec, request=_request(desk, claim, slot, spec))
     desk.ready(slot.model)
-    call = _call(desk, claim, slot, lease).changed(attempts=attempts)
-    if not _may_leave(desk, call):
-        return None
-    started = time.monotonic()
+    with contextlib.closing(desk.turns.take(_ask(desk, claim, slot))) as turn:
+        call = _call(desk, claim, slot, lease).changed(attempts=attempts)
+        if not _may_leave(desk, call):
+            return None
+        return _bought(desk, wish, call, turn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """What one call is for."""
+
+    claim: RenderClaim
+    slot: PlannedSlot
+    spec: RenderSpec
+    request: TakeRequest
+
+
+def _bought(desk: Desk, wish: _Wish, call: OpenCall, turn: Turn) -> Kept:
+    slot, started = wish.slot, time.monotonic()
     try:
-        answer = desk.ask(request)
-        purchase = _purchase(desk, call, slot, spec, answer)
+        answer = desk.ask(wish.request)
+        purchase = _purchase(desk, call, slot, wish.spec, answer)
         line = sold(call, purchase).changed(run_s=round(time.monotonic() - started, 3))
-        kept = _keep(desk, claim, answer, purchase, line)
+        kept = _keep(desk, wish.claim, answer, purchase, line)
     except RenderError as exc:
-        _book_failure(desk, call, slot, exc, run_s=time.monotonic() - started)
-        raise
+        fault = _end_turn(desk, turn, slot, exc)
+        _book_failure(desk, call, slot, fault, run_s=time.monotonic() - started)
+        if fault is exc:
+            raise
+        raise fault from exc
     except Exception as exc:
         # A fault of ours, and it does not say whether it came before the sale or after it.
         unknown = OutcomeUnknown("internal", str(exc))
         _book_failure(desk, call, slot, unknown, run_s=time.monotonic() - started)
         raise
+    # Not before the picture is safe: the limiter's Redis may be slow, or away.
+    turn.answered(tokens=answer.usage.total, micro_usd=purchase.micro_usd)
     _book_sale(desk, call, line, kept)
     return kept
+
+
+def _end_turn(desk: Desk, turn: Turn, slot: PlannedSlot, fault: RenderError) -> RenderError:
+    """Tell the limiter how a call ended without a picture; it may know better what that means."""
+    if not isinstance(fault, PromptBlocked | NoPicture):
+        return turn.failed(fault, spent=isinstance(fault, OutcomeUnknown))
+    usage = fault.usage or Usage()
+    turn.answered(tokens=usage.total, micro_usd=_price(desk, slot, usage, size=None).micro)
+    return fault
 
 
 def _attempts(desk: Desk, claim: RenderClaim) -> int:
@@ -137,7 +168,11 @@ def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str) -> Open
 def _may_leave(desk: Desk, call: OpenCall) -> bool:
     budget = plans.budget(desk, call.import_id)
     try:
-        said = desk.calls.reserve(call, budget_micro=None if budget is None else budget.micro)
+        said = desk.calls.reserve(
+            call,
+            budget_micro=None if budget is None else budget.micro,
+            day_budget_micro=desk.limits.budget_per_day_micro,
+        )
     except StateUnavailable:
         _withdraw(desk, call)
         raise
@@ -147,6 +182,12 @@ def _may_leave(desk: Desk, call: OpenCall) -> bool:
         return False
     if said.gate is Gate.BUDGET:
         msg = f"{Usd(said.spent_micro)} of {budget} USD are spent: the next call is too much"
+        raise LaneStopped("budget", msg)
+    if said.gate is Gate.DAY_BUDGET:
+        msg = (
+            f"{Usd(said.spent_micro)} USD of all imports' SKUSCENE_BUDGET_PER_DAY_USD are spent "
+            "today (UTC): the next call is too much"
+        )
         raise LaneStopped("budget", msg)
     raise _not_now(desk, said)
 
@@ -168,6 +209,17 @@ def _not_now(desk: Desk, said: Reserved) -> Snooze:
     }
     # Short naps: a claim that waits long waits in a worker's memory, and dies with it.
     return Snooze(f"gate.{said.gate}", messages[said.gate], min(max(said.wait_s, 1.0), soon_s))
+
+
+def _ask(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Ask:
+    model = desk.models.resolve(slot.model, platform=desk.platform)
+    references = len(claim.references)
+    return Ask(
+        model=slot.model,
+        tokens=model.tokens(references=references, size=slot.size),
+        micro_usd=_estimate(desk, claim, slot).micro,
+        urgent=claim.urgent,
+    )
 
 
 def _estimate(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Usd:

@@ -5,7 +5,9 @@ and the message tells a person, what happened::
 
     RenderError
     ├── TryLater              the same render may succeed later; nothing was bought
+    │   └── Overloaded        the platform has no capacity at the moment
     ├── Snooze                not now (somebody else buys it, a limit is reached); costs no attempt
+    │   └── Limited           the platform says that a limit is reached
     ├── OutcomeUnknown        the request left us and no answer came back; it may have been billed
     ├── Refused               no number of attempts will help
     │   ├── ReferenceUnusable the photo is missing, not a picture, too large, too small ...
@@ -46,6 +48,15 @@ class TryLater(RenderError):
         self.retry_after_s = retry_after_s
 
 
+class Overloaded(TryLater):
+    """The platform has no capacity at the moment: fewer calls should be open."""
+
+    @property
+    def asked_to_wait_s(self) -> float | None:
+        """How long the platform asks us to wait; ``None`` if it does not say."""
+        return self.retry_after_s
+
+
 class Snooze(RenderError):
     """Not now; the attempt is not counted."""
 
@@ -53,6 +64,30 @@ class Snooze(RenderError):
         super().__init__(reason, message)
         self.args = (reason, message, retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class Limited(Snooze):
+    """The platform says that a limit is reached.
+
+    ``kind`` is ``rate``, ``capacity``, or ``unclear`` where it names no quota. ``asked_to_wait_s``
+    is what it asks for, ``told_per_minute`` the limit on calls that it names; ``None`` where it
+    says nothing.
+    """
+
+    def __init__(  # noqa: PLR0917  positional, as in all of the family
+        self,
+        reason: str,
+        message: str,
+        retry_after_s: float,
+        kind: str = "rate",
+        asked_to_wait_s: float | None = None,
+        told_per_minute: int | None = None,
+    ) -> None:
+        super().__init__(reason, message, retry_after_s)
+        self.args = (reason, message, retry_after_s, kind, asked_to_wait_s, told_per_minute)
+        self.kind = kind
+        self.asked_to_wait_s = asked_to_wait_s
+        self.told_per_minute = told_per_minute
 
 
 class OutcomeUnknown(RenderError):

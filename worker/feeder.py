@@ -132,7 +132,13 @@ def enqueue_products(
             continue
         desk.queue.enqueue(
             claims.PREPARE,
-            ProductClaim(store=desk.store_id, import_id=imported.import_id, part=part, product=at),
+            ProductClaim(
+                store=desk.store_id,
+                import_id=imported.import_id,
+                part=part,
+                product=at,
+                urgent=imported.urgent,
+            ),
         )
 
 

@@ -50,6 +50,16 @@ class Usage:
     output_text_tokens: int = 0
     thought_tokens: int = 0
 
+    @property
+    def total(self) -> int:
+        """Every token that the call is counted with."""
+        return (
+            self.input_tokens
+            + self.output_image_tokens
+            + self.output_text_tokens
+            + self.thought_tokens
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

@@ -15,7 +15,7 @@ from catalog.store.reading import read_in_turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import date, datetime
 
     from catalog.claims import Claim
     from catalog.models import ModelTable, Platform
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from catalog.results import ManifestPart, ResultLine
     from catalog.state import Epoch, Progress, Recovery, Settled
     from catalog.store.port import Store, Stored
+    from worker.errors import RenderError
     from worker.model import Answer, TakeRequest
     from worker.spool import Kept, PaidAnswer
 
@@ -109,7 +110,9 @@ class State(Protocol):
 class Calls(Protocol):
     """The calls of all workers; see :class:`catalog.open_calls.OpenCalls`."""
 
-    def reserve(self, call: OpenCall, *, budget_micro: int | None) -> Reserved: ...
+    def reserve(
+        self, call: OpenCall, *, budget_micro: int | None, day_budget_micro: int | None = None
+    ) -> Reserved: ...
     def beat(self) -> None: ...
     def end(self, call: OpenCall, line: LedgerLine, *, refusal: Refusal | None = None) -> None: ...
     def spooled(self, call: OpenCall, line: LedgerLine) -> None: ...
@@ -130,6 +133,7 @@ class Calls(Protocol):
         reasons: Mapping[str, str],
     ) -> None: ...
     def was_rebuilt(self, import_id: str) -> bool: ...
+    def rebuild_day(self, day: date, micro_usd: int) -> None: ...
 
 
 class Queue(Protocol):
@@ -173,6 +177,71 @@ class SilentHolds:
     ) -> AbstractContextManager[int]:
         """Do nothing."""
         return nullcontext(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a call is expected to take from a model's limits."""
+
+    model: str
+    tokens: int
+    micro_usd: int
+    urgent: bool = False
+
+
+class Turn(Protocol):
+    """One call's turn; only the first word about its end counts."""
+
+    def answered(self, *, tokens: int, micro_usd: int) -> None:
+        """A whole answer came, with a picture or without; with what it used."""
+        ...
+
+    def failed(self, fault: RenderError, *, spent: bool) -> RenderError:
+        """No answer came; ``spent``: it may have been paid all the same.
+
+        Returns what it means for the render: too much asked of a platform that answers others is
+        a wait, and no attempt.
+        """
+        ...
+
+    def close(self) -> None:
+        """The call was not made."""
+        ...
+
+
+class Turns(Protocol):
+    """The shared limiter of calls."""
+
+    def take(self, ask: Ask) -> Turn:
+        """Wait until a call may leave.
+
+        Raises:
+            Snooze: that takes longer than a worker waits.
+            LaneStopped: the day's calls are used up.
+        """
+        ...
+
+
+class FreeTurn:
+    """A turn where there is no limit."""
+
+    def answered(self, *, tokens: int, micro_usd: int) -> None:
+        """Do nothing."""
+
+    def failed(self, fault: RenderError, *, spent: bool) -> RenderError:  # noqa: ARG002
+        """Change nothing."""
+        return fault
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class FreeTurns:
+    """No limit at all."""
+
+    def take(self, ask: Ask) -> FreeTurn:  # noqa: ARG002  the protocol's
+        """Let everybody leave at once."""
+        return FreeTurn()
 
 
 class Ledger(Protocol):
@@ -301,6 +370,7 @@ class Limits:
     lease_s: float
     source_max_age_s: float
     refusal_max_age_s: float
+    budget_per_day_micro: int | None = None
 
 
 def _nothing(_model_id: str) -> None: ...
@@ -336,5 +406,6 @@ class Desk:
     """Loads what a call to a model of this id needs; reaches nothing."""
     read_all: Callable[[Store, Iterable[str]], Iterator[Stored | None]] = read_in_turn
     holds: Holds = field(default_factory=SilentHolds)
+    turns: Turns = field(default_factory=FreeTurns)
     alone: Callable[[str, Claim], bool] | None = None
     """Works a claim in a process of its own; says whether that lived to its end."""

@@ -82,6 +82,7 @@ def _hand_on(
             import_id=claim.import_id,
             part=claim.part,
             product=claim.product,
+            urgent=claim.urgent,
             slot=slot.index,
             render_id=spec_of(slot, used).render_id,
             references=used,

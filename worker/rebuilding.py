@@ -27,7 +27,7 @@ from worker.errors import Refused, TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from catalog.imports import Import
     from catalog.open_calls import OpenCall
@@ -66,24 +66,38 @@ def rebuild_money(
     open_calls = {call.call: call for call in desk.calls.open_calls()}
     starts = [found.imported.created_at for found in known.values()]
     starts += [call.line.at for call in open_calls.values()]
+    if desk.limits.budget_per_day_micro is not None:
+        # Today's calls count against the day's budget, whatever import they were for.
+        starts.append(desk.clock() - timedelta(days=1))
     if not starts:
         return
     since = min(starts)
     seen: set[str] = set()
+    days: Counter[date] = Counter()
     for line in ledger_lines(desk, since=since, keep=keep):
         if line.call and line.call in seen:
             continue
         seen.add(line.call)
+        days[line.at.astimezone(UTC).date()] += line.cost_usd.micro
         if line.call in open_calls:
             _end(desk, open_calls[line.call], line)
         if line.import_id in known:
             _count(known[line.import_id], line)
+    _tell_days(desk, days)
     for import_id, found in known.items():
         keep()
         try:
             _tell(desk, found)
         except TryLater:  # a results part is damaged: the others must not wait for it
             log.exception("import_broken", import_id=import_id)
+
+
+def _tell_days(desk: Desk, days: Counter[date]) -> None:
+    if desk.limits.budget_per_day_micro is None:
+        return
+    today = desk.clock().astimezone(UTC).date()
+    for day in (today - timedelta(days=1), today):
+        desk.calls.rebuild_day(day, days[day])
 
 
 def _end(desk: Desk, call: OpenCall, line: LedgerLine) -> None:

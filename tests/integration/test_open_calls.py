@@ -9,7 +9,7 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -454,3 +454,45 @@ def test_a_redis_that_was_restarted_with_its_file_is_not_believed_at_once(tmp_pa
         redis.recovered()
         assert leaves(redis, other) is Gate.WAIT
         wait_for(lambda: leaves(redis, other) is Gate.GO, 10, "the living to have spoken")
+
+
+# -- the day's budget ------------------------------------------------------------------------
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def test_all_imports_share_the_days_budget_with_calls_in_flight(redis: Redis) -> None:
+    redis.ready()
+    one, two = call(1, render="1" * 32), call(2, slot=1, render="2" * 32)
+    for of in (one, two):
+        redis.state.acquire_lease(of.render_id, of.lease, ttl_s=60)
+
+    assert redis.calls.reserve(one, budget_micro=None, day_budget_micro=1_500).gate is Gate.GO
+    held = redis.calls.reserve(two, budget_micro=None, day_budget_micro=1_500)
+    redis.calls.end(one, ended(one, "picture", micro=900))
+    over = redis.calls.reserve(two, budget_micro=None, day_budget_micro=1_500)
+    more = redis.calls.reserve(two, budget_micro=None, day_budget_micro=1_900)
+
+    assert held.gate is Gate.IN_FLIGHT
+    assert (over.gate, over.spent_micro) == (Gate.DAY_BUDGET, 900)
+    assert more.gate is Gate.GO
+    assert redis.calls.spent_on(today()) == 900
+
+
+def test_a_call_that_nobody_answered_counts_in_its_day(redis: Redis) -> None:
+    redis.ready()
+    assert leaves(redis, call()) is Gate.GO
+
+    redis.calls.bury(call(), call().line)
+    redis.calls.bury(call(), call().line)
+
+    assert redis.calls.spent_on(today()) == PRICE
+
+
+def test_what_the_ledger_knows_of_a_day_is_taken_over_where_it_is_more(redis: Redis) -> None:
+    redis.calls.rebuild_day(today(), 700)
+    redis.calls.rebuild_day(today(), 500)
+
+    assert redis.calls.spent_on(today()) == 700

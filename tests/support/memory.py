@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from catalog.claims import QUEUE_OF, QUEUES, Claim
@@ -219,6 +220,9 @@ class MemoryState:
             self._tries: dict[str, Counter[str]] = {}
             self._reasons: dict[tuple[str, str], str] = {}
             self._reserved: Counter[str] = Counter()
+            self._day_spent: Counter[int] = Counter()
+            self._day_reserved: Counter[int] = Counter()
+            self._day_of: dict[str, int] = {}
             self._rebuilt: set[str] = set()
             self._epoch: int | None = None
             self._buy_not_before = 0.0
@@ -606,7 +610,9 @@ class MemoryState:
 
     # -- open calls --------------------------------------------------------------------------
 
-    def reserve(self, call: OpenCall, *, budget_micro: int | None) -> Reserved:
+    def reserve(
+        self, call: OpenCall, *, budget_micro: int | None, day_budget_micro: int | None = None
+    ) -> Reserved:
         with self._there():
             if self._epoch != self.run or self._recovery[0] is not Recovery.DONE:
                 return Reserved(gate=Gate.RECOVERING)
@@ -614,9 +620,11 @@ class MemoryState:
             wait_s = self._buy_not_before - self._clock()
             if wait_s > 0:
                 return Reserved(gate=Gate.WAIT, wait_s=wait_s)
-            return self._reserved_for(call, budget_micro)
+            return self._reserved_for(call, budget_micro, day_budget_micro)
 
-    def _reserved_for(self, call: OpenCall, budget_micro: int | None) -> Reserved:
+    def _reserved_for(
+        self, call: OpenCall, budget_micro: int | None, day_budget_micro: int | None
+    ) -> Reserved:
         with self._there():
             if not self.is_open(call.import_id, call.part, call.slot):
                 return Reserved(gate=Gate.SETTLED)
@@ -624,15 +632,26 @@ class MemoryState:
                 return Reserved(gate=Gate.LEASE_LOST)
             if call.render_id in self._calls:
                 return Reserved(gate=Gate.PENDING)
-            return self._reserved_within(call, budget_micro)
+            return self._reserved_within(call, budget_micro, day_budget_micro)
 
-    def _reserved_within(self, call: OpenCall, budget_micro: int | None) -> Reserved:
+    def _reserved_within(
+        self, call: OpenCall, budget_micro: int | None, day_budget_micro: int | None
+    ) -> Reserved:
         spent = self.spent(call.import_id)
         if budget_micro is not None:
             if spent + call.micro_usd > budget_micro:
                 return Reserved(gate=Gate.BUDGET, spent_micro=spent)
             if spent + self._reserved[call.import_id] + call.micro_usd > budget_micro:
                 return Reserved(gate=Gate.IN_FLIGHT)
+        day = self._today()
+        if day_budget_micro is not None:
+            gone = self._day_spent[day]
+            if gone + call.micro_usd > day_budget_micro:
+                return Reserved(gate=Gate.DAY_BUDGET, spent_micro=gone)
+            if gone + self._day_reserved[day] + call.micro_usd > day_budget_micro:
+                return Reserved(gate=Gate.IN_FLIGHT)
+        self._day_reserved[day] += call.micro_usd
+        self._day_of[call.call] = day
         self._calls[call.render_id] = call
         self._reserved[call.import_id] += call.micro_usd
         self._slots(call)[f"o:{call.part}:{call.slot}"] = 1
@@ -729,12 +748,31 @@ class MemoryState:
             is_open = known is not None and known.state == "open"
             if not late and not (ours and is_open):
                 return
+            self._count_day(call, line.cost_usd.micro)
             if call.import_id in self._imports:
                 self._count(call, line, was_open=ours and is_open)
             if ours and kept is not None:
                 self._calls[call.render_id] = call.changed(state=kept, line=line, refusal=refusal)
             elif ours:
                 del self._calls[call.render_id]
+
+    def rebuild_day(self, day: date, micro_usd: int) -> None:
+        number = (day - date(1970, 1, 1)).days
+        with self._there():
+            self._day_spent[number] = max(self._day_spent[number], micro_usd)
+
+    def spent_on(self, day: date) -> int:
+        with self._there():
+            return self._day_spent[(day - date(1970, 1, 1)).days]
+
+    def _today(self) -> int:
+        return int(self._clock() // 86_400)
+
+    def _count_day(self, call: OpenCall, micro_usd: int) -> None:
+        day = self._day_of.pop(call.call, None)
+        if day is not None:
+            self._day_reserved[day] -= call.micro_usd
+        self._day_spent[self._today() if day is None else day] += micro_usd
 
     def _count(self, call: OpenCall, line: LedgerLine, *, was_open: bool) -> None:
         at = f"{call.part}:{call.slot}"

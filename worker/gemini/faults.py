@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from worker.errors import LaneStopped, Refused, RenderError, Snooze, TryLater
+from worker.errors import LaneStopped, Limited, Overloaded, Refused, RenderError, TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,8 @@ _WORDS_SHOWN = 300
 _TOO_MANY = 429
 _MINUTE_LIMIT_S = 15.0
 """How long to wait where a minute's limit is reached and nobody says for how long."""
+
+_CALLS_PER_MINUTE = re.compile(r"(Requests?|Images?)PerMinute")
 
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED"})
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
@@ -87,7 +89,11 @@ def translate(reply: ErrorReply, model_id: str) -> RenderError:
         return _limited(reply)
     if _is_about_the_request(reply.code):
         return Refused("model.rejected", f"the model rejects the request ({reply})")
-    # 500, 503, 504; 201 and other things that are neither an answer nor a refusal.
+    if reply.code == 503:  # noqa: PLR2004
+        return Overloaded(
+            "model.unavailable", f"the model is overloaded ({reply})", reply.retry_after_s
+        )
+    # 500, 504; 201 and other things that are neither an answer nor a refusal.
     return TryLater(
         "model.unavailable", f"the model is not available ({reply})", reply.retry_after_s
     )
@@ -131,8 +137,32 @@ def _limited(reply: ErrorReply) -> RenderError:
         )
     if any(re.search("Per(Day|Month)", _text(quota.get("quotaId"))) for quota in reply.quotas):
         return LaneStopped("quota.daily", f"a daily or monthly limit is reached ({reply})")
-    wait_s = _MINUTE_LIMIT_S if reply.retry_after_s is None else reply.retry_after_s
-    return Snooze("model.limited", f"a limit of the platform is reached ({reply})", wait_s)
+    asked_s = reply.retry_after_s
+    return Limited(
+        "model.limited",
+        f"a limit of the platform is reached ({reply})",
+        _MINUTE_LIMIT_S if asked_s is None else asked_s,
+        _kind(reply),
+        asked_s,
+        _told_per_minute(reply),
+    )
+
+
+def _kind(reply: ErrorReply) -> str:
+    if "MODEL_CAPACITY_EXHAUSTED" in reply.reasons:
+        return "capacity"
+    return "rate" if reply.quotas or reply.retry_after_s is not None else "unclear"
+
+
+def _told_per_minute(reply: ErrorReply) -> int | None:
+    """The limit on calls or pictures that a refusal names, if it is one per minute."""
+    told = [
+        int(value)
+        for quota in reply.quotas
+        if _CALLS_PER_MINUTE.search(_text(quota.get("quotaId")))
+        and (value := _text(quota.get("quotaValue"))).isdecimal()
+    ]
+    return min(told) if told else None
 
 
 def _is_about_the_request(code: int) -> bool:

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from worker.errors import LaneStopped, Refused, RenderError, Snooze, TryLater
+from worker.errors import (
+    LaneStopped,
+    Limited,
+    Overloaded,
+    Refused,
+    RenderError,
+    Snooze,
+    TryLater,
+)
 from worker.gemini.faults import read_error, translate
 
 RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
@@ -54,15 +62,15 @@ def quota(quota_id: str, value: str = "100") -> dict[str, Any]:
         (fault(404, "NOT_FOUND"), LaneStopped, "model.gone"),
         (fault(400, "INVALID_ARGUMENT", "aspect ratio"), Refused, "model.rejected"),
         (fault(413), Refused, "model.rejected"),
-        (fault(429, "RESOURCE_EXHAUSTED"), Snooze, "model.limited"),
+        (fault(429, "RESOURCE_EXHAUSTED"), Limited, "model.limited"),
         (
             fault(429, "RESOURCE_EXHAUSTED", "", reason("MODEL_CAPACITY_EXHAUSTED")),
-            Snooze,
+            Limited,
             "model.limited",
         ),
         (
             fault(429, "RESOURCE_EXHAUSTED", "", quota("RequestsPerMinutePerProject")),
-            Snooze,
+            Limited,
             "model.limited",
         ),
         (
@@ -78,7 +86,7 @@ def quota(quota_id: str, value: str = "100") -> dict[str, Any]:
         (fault(408), TryLater, "model.unavailable"),
         (fault(499, "CANCELLED"), TryLater, "model.unavailable"),
         (fault(500, "INTERNAL"), TryLater, "model.unavailable"),
-        (fault(503, "UNAVAILABLE"), TryLater, "model.unavailable"),
+        (fault(503, "UNAVAILABLE"), Overloaded, "model.unavailable"),
         (fault(504, "DEADLINE_EXCEEDED"), TryLater, "model.unavailable"),
         (fault(201), TryLater, "model.unavailable"),
         (fault(302), TryLater, "model.unavailable"),
@@ -86,6 +94,33 @@ def quota(quota_id: str, value: str = "100") -> dict[str, Any]:
 )
 def test_an_error_reply_means(found: RenderError, family: type[RenderError], word: str) -> None:
     assert (type(found), found.reason) == (family, word)
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "asked_to_wait_s", "told_per_minute"),
+    [
+        (fault(429), "unclear", None, None),
+        (fault(429, "", "", reason("MODEL_CAPACITY_EXHAUSTED")), "capacity", None, None),
+        (fault(429, "", "", {"@type": RETRY_INFO, "retryDelay": "0.4s"}), "rate", 0.4, None),
+        (
+            fault(429, "", "", quota("GenerateRequestsPerMinutePerProject", "600")),
+            "rate",
+            None,
+            600,
+        ),
+        (fault(429, "", "", quota("GenerateImagesPerMinutePerProject", "60")), "rate", None, 60),
+        (fault(429, "", "", quota("InputTokensPerModelPerMinute", "4000")), "rate", None, None),
+        (fault(429, "", "", quota("GenerateRequestsPerMinute", "many")), "rate", None, None),
+    ],
+)
+def test_a_refusal_says_which_limit_was_reached(
+    found: RenderError, kind: str, asked_to_wait_s: float | None, told_per_minute: int | None
+) -> None:
+    assert isinstance(found, Limited)
+    assert found.kind == kind
+    assert found.asked_to_wait_s == asked_to_wait_s
+    assert found.told_per_minute == told_per_minute
+    assert type(found)(*found.args).kind == kind
 
 
 def test_one_daily_limit_among_others_stops_the_lane() -> None:
