@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker.simulator.models import INPUT_IMAGE_TOKENS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.script import Director, Latency, ScriptError, ScriptLine, parse_script
 from worker.simulator.server import Service
 from worker.simulator.state import Setup
+from worker.simulator.tokens import Count, TokenRates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--script", type=Path, metavar="FILE", help="what to do with the next calls (JSON Lines)")
     add("--books", type=Path, metavar="FILE", help="append one line per call; counts on from there")
     add("--rpm", type=int, metavar="N", help="requests per minute and model, 429 beyond [no limit]")
+    add("--thoughts", metavar="N|MIN-MAX", help="thought tokens that a call reports [by level]")
+    add(
+        "--input-image-tokens",
+        metavar="N|MIN-MAX",
+        help=f"tokens reported per input image [{INPUT_IMAGE_TOKENS}]",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of the rates' dice [0]")
     add("--quiet", action="store_true", help="no line per call on standard error")
     return parser
@@ -82,6 +90,10 @@ def _setup(arguments: argparse.Namespace) -> Setup:
         books_path=arguments.books,
         seed=arguments.seed,
         rpm=arguments.rpm,
+        tokens=TokenRates(
+            thoughts=_read_count(arguments.thoughts),
+            input_image=_read_count(arguments.input_image_tokens),
+        ),
         quiet=arguments.quiet,
     )
 
@@ -93,6 +105,10 @@ def _read_rate(text: str) -> tuple[str, float]:
     except ValueError as exc:
         message = f"rate {text!r}: wanted KIND=SHARE, e.g. 503=0.1"
         raise ScriptError(message) from exc
+
+
+def _read_count(text: str | None) -> Count | None:
+    return None if text is None else Count.parse(text)
 
 
 def _read_script(path: Path | None) -> tuple[ScriptLine, ...]:

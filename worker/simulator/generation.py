@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from worker.simulator import refusals
-from worker.simulator.answers import build_answer, count_tokens
-from worker.simulator.books import CallLine, Tokens
+from worker.simulator.answers import build_answer
+from worker.simulator.books import CallLine
 from worker.simulator.connection import Delivery, Fate, Reply
 from worker.simulator.credentials import check_credentials, label_of
 from worker.simulator.models import MODELS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.refusals import Refusal
+from worker.simulator.tokens import TokenRate, Usage, count_usage
 from worker.simulator.wire import Call, parse_call
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ async def _answer(state: State, call: Call, entry: _Entry) -> Reply:
     outcome = _for_modalities(OUTCOMES[line.outcome], call)
     if outcome.refuse:
         raise outcome.refuse(call.model.name, line.delay_s)
+    entry.token_rate = state.setup.tokens.draw(dice)
     latency_s = state.latency.draw(dice) if line.latency_s is None else line.latency_s
     if outcome.delivery is not Delivery.HANG:
         await asyncio.sleep(latency_s)
@@ -69,7 +71,8 @@ async def _answer(state: State, call: Call, entry: _Entry) -> Reply:
         status, content_type, body = outcome.fixed
         return entry.reply(outcome, status, body, content_type=content_type)
     sale_no = state.number_sale(call.digest) if outcome.sells else 0
-    body = await asyncio.to_thread(build_answer, call, outcome, line, sale_no)
+    usage = count_usage(call, outcome, entry.token_rate)
+    body = await asyncio.to_thread(build_answer, call, outcome, line, usage, sale_no)
     return entry.reply(outcome, 200, body, line=line)
 
 
@@ -82,6 +85,7 @@ class _Entry:
 
     def __init__(self, state: State, model: str, caller: str) -> None:
         self.call: Call | None = None
+        self.token_rate = TokenRate()
         self._state = state
         self._model = model
         self._caller = caller
@@ -123,7 +127,6 @@ class _Entry:
 
     def _settle(self, name: str, status: int, fate: Fate, outcome: Outcome | None = None) -> None:
         call = self.call
-        counted = call and outcome and not outcome.fixed and outcome.delivery is not Delivery.HANG
         line = CallLine(
             at=self._begun_at.isoformat(timespec="milliseconds"),
             model=self._model,
@@ -135,11 +138,17 @@ class _Entry:
             sold=outcome is not None and outcome.sells,
             fate=fate,
             run_s=round(time.monotonic() - self._begun_s, 3),
-            tokens=count_tokens(call, outcome) if call and outcome and counted else Tokens(),
+            tokens=self._usage(outcome).booked(),
         )
         self._state.books.settle(line)
         if not self._state.setup.quiet:
             _tell(line, call)
+
+    def _usage(self, outcome: Outcome | None) -> Usage:
+        """What the answer reported; nothing if it was no answer of the model."""
+        if not self.call or not outcome or outcome.fixed or outcome.delivery is Delivery.HANG:
+            return Usage()
+        return count_usage(self.call, outcome, self.token_rate)
 
 
 def _tell(line: CallLine, call: Call | None) -> None:

@@ -20,6 +20,7 @@ from worker.simulator.refusals import Refusal
 from worker.simulator.routes import Endpoint, find_route
 from worker.simulator.script import Latency, ScriptError, parse_script
 from worker.simulator.state import Setup, State
+from worker.simulator.tokens import Count, TokenRates
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -138,6 +139,8 @@ class Simulator:
         books_path: Path | None = None,
         seed: int = 0,
         rpm: int | None = None,
+        thoughts: str | int | None = None,
+        input_image_tokens: str | int | None = None,
         port: int = 0,
     ) -> None:
         self._setup = Setup(
@@ -148,6 +151,10 @@ class Simulator:
             books_path=books_path,
             seed=seed,
             rpm=rpm,
+            tokens=TokenRates(
+                thoughts=None if thoughts is None else Count.parse(thoughts),
+                input_image=None if input_image_tokens is None else Count.parse(input_image_tokens),
+            ),
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from worker.simulator.books import Books
 from worker.simulator.quota import Quota
 from worker.simulator.script import Director, Latency, ScriptLine
+from worker.simulator.tokens import TokenRates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Setup:
     books_path: Path | None = None
     seed: int = 0
     rpm: int | None = None
+    tokens: TokenRates = field(default_factory=TokenRates)
     quiet: bool = True
 
 
