@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker.simulator.limit_refusals import Telling
+from worker.simulator.models import INPUT_IMAGE_TOKENS
 from worker.simulator.outcomes import OUTCOMES
+from worker.simulator.rules import SHAPES, parse_limits
 from worker.simulator.script import Director, Latency, ScriptError, ScriptLine, parse_script
 from worker.simulator.server import Service
 from worker.simulator.state import Setup
+from worker.simulator.tokens import Count, TokenRates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +29,12 @@ examples:
   python -m worker.simulator --port 8090
   python -m worker.simulator --port 8090 --latency-s 10-40 --rate 503=0.1 --rate cut=0.01
   python -m worker.simulator --port 0 --books books.jsonl --script script.jsonl
+  python -m worker.simulator --latency-s 4-20:skew --limit bucket:600/60s:10 --limit day:5000
 
 outcomes: {", ".join(OUTCOMES)}
-A running simulator is steered by POST /_sim/script, /_sim/latency and /_sim/reset, and shows
-its books at GET /_sim/books. It sells drawn pictures and costs nothing.
+limits: {", ".join(SHAPES)}
+A running simulator is steered by POST /_sim/script, /_sim/latency, /_sim/limits and /_sim/reset,
+and shows its books at GET /_sim/books. It sells drawn pictures and costs nothing.
 """
 
 
@@ -54,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, default=8089, help="port to listen on; 0 takes a free one [8089]")
     add("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
-    add("--latency-s", default="0.05", metavar="S|MIN-MAX", help="thinking time, seconds [0.05]")
+    add(
+        "--latency-s",
+        default="0.05",
+        metavar="S|MIN-MAX[:skew]",
+        help="thinking time, seconds, evenly spread or mostly short [0.05]",
+    )
     add(
         "--rate",
         action="append",
@@ -65,7 +76,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--script", type=Path, metavar="FILE", help="what to do with the next calls (JSON Lines)")
     add("--books", type=Path, metavar="FILE", help="append one line per call; counts on from there")
     add("--rpm", type=int, metavar="N", help="requests per minute and model, 429 beyond [no limit]")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the rates' dice [0]")
+    add(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="what a model may be asked for, e.g. bucket:600/60s:10; may be given again [no limit]",
+    )
+    add("--no-retryinfo", action="store_true", help="a 429 never says when to come again")
+    add("--no-quota-value", action="store_true", help="a 429 never says how high its limit is")
+    add("--no-quota-failure", action="store_true", help="a 429 never says which limit it was")
+    add("--thoughts", metavar="N|MIN-MAX", help="thought tokens that a call reports [by level]")
+    add(
+        "--input-image-tokens",
+        metavar="N|MIN-MAX",
+        help=f"tokens reported per input image [{INPUT_IMAGE_TOKENS}]",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of everything left to chance [0]")
     add("--quiet", action="store_true", help="no line per call on standard error")
     return parser
 
@@ -81,7 +108,16 @@ def _setup(arguments: argparse.Namespace) -> Setup:
         script=_read_script(arguments.script),
         books_path=arguments.books,
         seed=arguments.seed,
-        rpm=arguments.rpm,
+        limits=parse_limits(arguments.limit, rpm=arguments.rpm),
+        telling=Telling(
+            retry_info=not arguments.no_retryinfo,
+            quota=not arguments.no_quota_failure,
+            quota_value=not arguments.no_quota_value,
+        ),
+        tokens=TokenRates(
+            thoughts=_read_count(arguments.thoughts),
+            input_image=_read_count(arguments.input_image_tokens),
+        ),
         quiet=arguments.quiet,
     )
 
@@ -93,6 +129,10 @@ def _read_rate(text: str) -> tuple[str, float]:
     except ValueError as exc:
         message = f"rate {text!r}: wanted KIND=SHARE, e.g. 503=0.1"
         raise ScriptError(message) from exc
+
+
+def _read_count(text: str | None) -> Count | None:
+    return None if text is None else Count.parse(text)
 
 
 def _read_script(path: Path | None) -> tuple[ScriptLine, ...]:

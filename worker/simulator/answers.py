@@ -7,33 +7,24 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from worker.simulator.books import Tokens
-from worker.simulator.models import DEFAULT_SIZE, INPUT_IMAGE_TOKENS
-from worker.simulator.outcomes import FINALS, Piece
+from worker.simulator.models import DEFAULT_SIZE
+from worker.simulator.outcomes import Piece
 from worker.simulator.pictures import Order, make_picture
+from worker.simulator.tokens import pieces_of
 
 if TYPE_CHECKING:
     from worker.simulator.outcomes import Outcome
     from worker.simulator.script import ScriptLine
+    from worker.simulator.tokens import Usage
     from worker.simulator.wire import Call
 
-_LETTERS_PER_TOKEN: Final = 4
-_TEXT_TOKENS: Final = 12
-_THOUGHT_TOKENS: Final = {"": 0, "minimal": 90, "low": 150, "medium": 310, "high": 1000}
 _DRAFT_SHRINK: Final = 2
 _CAPTION_LETTERS: Final = 64
 
 
-def count_tokens(call: Call, outcome: Outcome) -> Tokens:
-    """What ``usageMetadata`` will say: documented figures for pictures, a guess for text."""
-    return Tokens(
-        prompt=_prompt_tokens(call) + call.images * INPUT_IMAGE_TOKENS,
-        candidates=_image_tokens(call, outcome) + _text_tokens(call, outcome),
-        thoughts=0 if outcome.block_reason else _THOUGHT_TOKENS[call.thinking_level],
-    )
-
-
-def build_answer(call: Call, outcome: Outcome, line: ScriptLine, sale_no: int) -> bytes:
+def build_answer(
+    call: Call, outcome: Outcome, line: ScriptLine, usage: Usage, sale_no: int
+) -> bytes:
     """The body of a 200; ``sale_no`` is 1 for the first picture of this request.
 
     A model draws something else each time: pictures of one request differ by their number.
@@ -43,7 +34,7 @@ def build_answer(call: Call, outcome: Outcome, line: ScriptLine, sale_no: int) -
         answer["promptFeedback"] = {"blockReason": line.block_reason or outcome.block_reason}
     else:
         answer["candidates"] = [_candidate(call, outcome, line, sale_no)]
-    answer["usageMetadata"] = _usage(call, outcome)
+    answer["usageMetadata"] = _usage(call, usage)
     answer["modelVersion"] = call.model.name
     answer["responseId"] = f"{call.digest[:16]}-{sale_no}-{line.outcome}"
     body = json.dumps(answer).encode()
@@ -54,7 +45,7 @@ def build_answer(call: Call, outcome: Outcome, line: ScriptLine, sale_no: int) -
 def _candidate(call: Call, outcome: Outcome, line: ScriptLine, sale_no: int) -> dict[str, Any]:
     finish_reason = line.finish_reason or outcome.finish_reason
     candidate: dict[str, Any] = {"index": 0, "finishReason": finish_reason}
-    pieces = _pieces(call, outcome)
+    pieces = pieces_of(call, outcome)
     if pieces:
         parts = [_part(piece, call, outcome, sale_no) for piece in pieces]
         candidate["content"] = {"role": "model", "parts": parts}
@@ -64,12 +55,6 @@ def _candidate(call: Call, outcome: Outcome, line: ScriptLine, sale_no: int) -> 
     if finish_reason == "CONTINUATION":
         candidate["continuationToken"] = _opaque(f"continue {call.digest} {sale_no}")
     return candidate
-
-
-def _pieces(call: Call, outcome: Outcome) -> tuple[Piece, ...]:
-    if not outcome.pieces or outcome.pieces == (Piece.TEXT,):
-        return outcome.pieces
-    return (Piece.TEXT, *outcome.pieces) if call.wants_text else outcome.pieces
 
 
 def _part(piece: Piece, call: Call, outcome: Outcome, sale_no: int) -> dict[str, Any]:
@@ -124,38 +109,23 @@ def _safety_ratings(*, blocked: bool) -> list[dict[str, Any]]:
     return [{"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}]
 
 
-def _prompt_tokens(call: Call) -> int:
-    return -(-len(call.prompt) // _LETTERS_PER_TOKEN)
-
-
-def _image_tokens(call: Call, outcome: Outcome) -> int:
-    size = DEFAULT_SIZE if outcome.wrong_size else call.size
-    finals = sum(1 for piece in outcome.pieces if piece in FINALS)
-    return finals * call.model.output_tokens[size]
-
-
-def _text_tokens(call: Call, outcome: Outcome) -> int:
-    return _TEXT_TOKENS if Piece.TEXT in _pieces(call, outcome) else 0
-
-
-def _usage(call: Call, outcome: Outcome) -> dict[str, Any]:
-    tokens = count_tokens(call, outcome)
-    usage: dict[str, Any] = {
-        "promptTokenCount": tokens.prompt,
-        "totalTokenCount": tokens.prompt + tokens.candidates + tokens.thoughts,
+def _usage(call: Call, usage: Usage) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "promptTokenCount": usage.input_tokens,
+        "totalTokenCount": usage.total_tokens,
         "promptTokensDetails": _details(
-            TEXT=_prompt_tokens(call), IMAGE=call.images * INPUT_IMAGE_TOKENS
+            TEXT=usage.prompt_text_tokens, IMAGE=usage.prompt_image_tokens
         ),
         "serviceTier": call.service_tier,
     }
-    if tokens.thoughts:
-        usage["thoughtsTokenCount"] = tokens.thoughts
-    if tokens.candidates:
-        usage["candidatesTokenCount"] = tokens.candidates
-        usage["candidatesTokensDetails"] = _details(
-            TEXT=_text_tokens(call, outcome), IMAGE=_image_tokens(call, outcome)
+    if usage.thought_tokens:
+        metadata["thoughtsTokenCount"] = usage.thought_tokens
+    if usage.candidates_tokens:
+        metadata["candidatesTokenCount"] = usage.candidates_tokens
+        metadata["candidatesTokensDetails"] = _details(
+            TEXT=usage.output_text_tokens, IMAGE=usage.output_image_tokens
         )
-    return usage
+    return metadata
 
 
 def _details(**counts: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
+from catalog.money import MICRO, Usd
 from worker.simulator.connection import Fate
 
 if TYPE_CHECKING:
@@ -32,39 +33,49 @@ class Tokens(BaseModel):
 class CallLine(BaseModel):
     """One call; ``request`` and ``prompt`` are empty when it was refused before it was read.
 
-    ``caller`` tells credentials apart without naming one; see :func:`label_caller`.
+    ``caller`` tells credentials apart without naming one; see :func:`label_caller`. ``at_s`` and
+    ``admitted_at_s`` count from the simulator's start, on a clock that nobody sets: the first when
+    the call was read, the second when the limits let it in, ``None`` if they did not or it was
+    refused before they were asked. ``limit`` is the rule that refused it.
     """
 
     model_config = ConfigDict(frozen=True)
 
     event: Literal["call"] = "call"
     at: str
+    at_s: float = 0.0
+    admitted_at_s: float | None = None
     model: str
     request: str = ""
     prompt: str = ""
     caller: str = ""
     outcome: str
     status: int
+    limit: str = ""
     sold: bool = False
     fate: Fate
     run_s: float
     tokens: Tokens = Tokens()
+    cost_usd: Usd = Usd()
 
 
 class BooksPage(TypedDict):
     """The books as ``GET /_sim/books`` answers them."""
 
     calls: int
+    admitted: int
     sold: int
     delivered: int
     cut: int
     hung: int
     client_gone: int
     by_outcome: dict[str, int]
+    by_limit: dict[str, int]
     sold_by_request: dict[str, int]
     sold_by_prompt: dict[str, int]
     doubles: int
     tokens: dict[str, int]
+    cost_usd: float
     open: int
     peak_open: int
 
@@ -110,32 +121,42 @@ class Books:
         """The counts as they stand."""
         return BooksPage(
             calls=self._calls,
+            admitted=self._admitted,
             sold=sum(self._sold_by_request.values()),
             delivered=self._fates["delivered"],
             cut=self._fates["cut"],
             hung=self._fates["hung"],
             client_gone=self._fates["client_gone"],
             by_outcome=dict(sorted(self._by_outcome.items())),
+            by_limit=dict(sorted(self._by_limit.items())),
             sold_by_request=dict(self._sold_by_request),
             sold_by_prompt=dict(self._sold_by_prompt),
             doubles=sum(1 for times in self._sold_by_request.values() if times > 1),
             tokens={name: self._tokens[name] for name in Tokens.model_fields},
+            cost_usd=self._cost.micro / MICRO,
             open=self._open,
             peak_open=self._peak_open,
         )
 
     def _forget(self) -> None:
         self._calls = 0
+        self._admitted = 0
+        self._cost = Usd()
         self._peak_open = self._open
         self._fates: Counter[str] = Counter()
         self._by_outcome: Counter[str] = Counter()
+        self._by_limit: Counter[str] = Counter()
         self._sold_by_request: Counter[str] = Counter()
         self._sold_by_prompt: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
 
     def _count(self, line: CallLine) -> None:
         self._calls += 1
+        self._admitted += line.admitted_at_s is not None
+        self._cost += line.cost_usd
         self._by_outcome[line.outcome] += 1
+        if line.limit:
+            self._by_limit[line.limit] += 1
         self._tokens.update(line.tokens.model_dump())
         # Delivered counts pictures; whoever left or hung without one is counted all the same.
         if line.sold or line.fate is not Fate.DELIVERED:

@@ -168,6 +168,21 @@ _TABLE: Final = (
         about="RESOURCE_EXHAUSTED, quota per day",
         refuse=lambda model, _delay: refusals.rate_limited(model, limit=250, per_day=True),
     ),
+    Outcome(
+        name="429_tokens",
+        about="RESOURCE_EXHAUSTED, quota of tokens, RetryInfo of `delay_s`",
+        refuse=refusals.tokens_used_up,
+    ),
+    Outcome(
+        name="429_spend",
+        about="RESOURCE_EXHAUSTED, what may be spent in 10 minutes, RetryInfo of `delay_s`",
+        refuse=refusals.money_used_up,
+    ),
+    Outcome(
+        name="429_capacity",
+        about="RESOURCE_EXHAUSTED for want of capacity: no quota, no RetryInfo",
+        refuse=lambda _model, _delay: refusals.exhausted(),
+    ),
     Outcome(name="500", about="INTERNAL", refuse=lambda _model, _delay: refusals.internal()),
     Outcome(
         name="500_html",

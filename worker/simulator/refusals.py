@@ -7,10 +7,18 @@ quote in their reports, and no program should read them.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 _TYPE: Final = "type.googleapis.com/google.rpc."
 _DOMAIN: Final = "googleapis.com"
+
+REQUESTS_METRIC: Final = "generativelanguage.googleapis.com/generate_requests_per_model"
+TOKENS_METRIC: Final = (
+    "generativelanguage.googleapis.com/generate_content_paid_tier_input_token_count"
+)
+# No report of such a refusal was found: this metric, and the quota's id, are made up.
+SPEND_METRIC: Final = "generativelanguage.googleapis.com/generate_content_spend"
 
 _STATUS_WORDS: Final = {
     400: "INVALID_ARGUMENT",
@@ -27,8 +35,19 @@ _STATUS_WORDS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """A quota as a refusal names it."""
+
+    id: str
+    metric: str = REQUESTS_METRIC
+
+
 class Refusal(Exception):
-    """The API's answer is an error; ``outcome`` is its name in the books."""
+    """The API's answer is an error; ``outcome`` is its name in the books.
+
+    ``limit`` is the rule that refused, as its text; empty if none did.
+    """
 
     def __init__(
         self,
@@ -38,11 +57,13 @@ class Refusal(Exception):
         outcome: str,
         status_word: str | None = None,
         details: tuple[dict[str, Any], ...] = (),
+        limit: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.outcome = outcome
+        self.limit = limit
         self.status_word = status_word or _STATUS_WORDS[status]
         self.details = details
 
@@ -130,14 +151,50 @@ def rate_limited(
     model: str, *, limit: int = 10, delay_s: float | None = None, per_day: bool = False
 ) -> Refusal:
     """429 with its quota; ``delay_s`` adds RetryInfo and the same delay in the message."""
-    span = "PerDay" if per_day else "PerMinute"
-    sentence = "You exceeded your current quota, please check your plan and billing details."
-    details = [_quota_failure(model, span, limit), _help()]
-    if delay_s is not None:
-        sentence += f" Please retry in {delay_s:g}s."
-        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{delay_s:g}s"})
+    quota = Quoted(id=f"GenerateRequests{'PerDay' if per_day else 'PerMinute'}PerProjectPerModel")
     outcome = "429_per_day" if per_day else "429" if delay_s is None else "429_retryinfo"
-    return Refusal(429, sentence, outcome=outcome, details=tuple(details))
+    return quota_exceeded(model, quota, value=str(limit), delay_s=delay_s, outcome=outcome)
+
+
+def tokens_used_up(model: str, delay_s: float) -> Refusal:
+    """429: the quota of tokens per minute, with RetryInfo."""
+    quota = Quoted(id="GenerateContentInputTokensPerModelPerMinute", metric=TOKENS_METRIC)
+    return quota_exceeded(model, quota, value="1000000", delay_s=delay_s, outcome="429_tokens")
+
+
+def money_used_up(model: str, delay_s: float) -> Refusal:
+    """429: what may be spent in ten minutes, with RetryInfo."""
+    quota = Quoted(id="GenerateContentSpendPer10MinutesPerProjectPerModel", metric=SPEND_METRIC)
+    return quota_exceeded(model, quota, value="10.00", delay_s=delay_s, outcome="429_spend")
+
+
+def quota_exceeded(
+    model: str,
+    quota: Quoted | None,
+    *,
+    value: str | None,
+    delay_s: float | None,
+    outcome: str,
+    limit: str = "",
+) -> Refusal:
+    """429 that tells as much as it is given: which quota, its value, the time until it admits."""
+    sentence = "You exceeded your current quota, please check your plan and billing details."
+    details = [_help()] if quota is None else [_quota_failure(model, quota, value), _help()]
+    if delay_s is not None:
+        delay = f"{delay_s:.3f}".rstrip("0").rstrip(".")
+        sentence += f" Please retry in {delay}s."
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{delay}s"})
+    return Refusal(429, sentence, outcome=outcome, details=tuple(details), limit=limit)
+
+
+def exhausted(limit: str = "") -> Refusal:
+    """429 for want of capacity: it names no quota and no time."""
+    return Refusal(
+        429,
+        "Resource exhausted. Please try again later.",
+        outcome="429_capacity",
+        limit=limit,
+    )
 
 
 def internal() -> Refusal:
@@ -145,10 +202,10 @@ def internal() -> Refusal:
     return Refusal(500, "An internal error has occurred. Please retry.", outcome="500")
 
 
-def overloaded() -> Refusal:
+def overloaded(limit: str = "") -> Refusal:
     """503 UNAVAILABLE: no capacity."""
     return Refusal(
-        503, "The model is overloaded. Please try again later.", outcome="503", details=()
+        503, "The model is overloaded. Please try again later.", outcome="503", limit=limit
     )
 
 
@@ -166,14 +223,14 @@ def _error_info(reason: str) -> dict[str, Any]:
     }
 
 
-def _quota_failure(model: str, span: str, limit: int) -> dict[str, Any]:
-    metric = "generativelanguage.googleapis.com/generate_requests_per_model"
-    violation = {
-        "quotaMetric": metric,
-        "quotaId": f"GenerateRequests{span}PerProjectPerModel",
+def _quota_failure(model: str, quota: Quoted, value: str | None) -> dict[str, Any]:
+    violation: dict[str, Any] = {
+        "quotaMetric": quota.metric,
+        "quotaId": quota.id,
         "quotaDimensions": {"model": model, "location": "global"},
-        "quotaValue": str(limit),
     }
+    if value is not None:
+        violation["quotaValue"] = value
     return {"@type": f"{_TYPE}QuotaFailure", "violations": [violation]}
 
 

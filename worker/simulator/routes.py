@@ -27,6 +27,8 @@ class Endpoint(StrEnum):
     SCRIPT = "script"
     SCRIPT_LEFT = "script_left"
     LATENCY = "latency"
+    LIMITS = "limits"
+    LIMITS_NOW = "limits_now"
     RESET = "reset"
 
 
@@ -62,6 +64,8 @@ def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
         ("GET", "/_sim/script", Endpoint.SCRIPT_LEFT, Platform.SIMULATOR),
         ("POST", "/_sim/script", Endpoint.SCRIPT, Platform.SIMULATOR),
         ("POST", "/_sim/latency", Endpoint.LATENCY, Platform.SIMULATOR),
+        ("GET", "/_sim/limits", Endpoint.LIMITS_NOW, Platform.SIMULATOR),
+        ("POST", "/_sim/limits", Endpoint.LIMITS, Platform.SIMULATOR),
         ("POST", "/_sim/reset", Endpoint.RESET, Platform.SIMULATOR),
     ]
     return tuple((method, re.compile(path), end, platform) for method, path, end, platform in rows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from worker.simulator.outcomes import Outcome
 
 
+_SKEW: Final = ":skew"
+_ALPHA: Final = 2.0
+_BETA: Final = 5.0
+
+
 class ScriptError(ValueError):
-    """A script, a rate or a latency that can't be followed; says which, and what is allowed."""
+    """An order that can't be followed; says which, and what is allowed."""
 
 
 class ScriptLine(BaseModel):
@@ -57,27 +62,47 @@ class ScriptLine(BaseModel):
 
 
 class Latency:
-    """How long the model thinks: a number of seconds, or ``MIN-MAX`` evenly spread."""
+    """How long the model thinks: a number of seconds, or between two, evenly or skewed.
 
-    def __init__(self, low_s: float, high_s: float) -> None:
+    Skewed is ``low + (high - low) * X`` with X from the Beta distribution of 2 and 5: most calls
+    end in the lower part (the commonest at 1/5 of the way, the mean at 2/7), few come late.
+    """
+
+    def __init__(self, low_s: float, high_s: float, *, is_skewed: bool = False) -> None:
         if not 0 <= low_s <= high_s:
             message = f"latency {low_s}-{high_s}: wanted seconds, the smaller first"
             raise ScriptError(message)
         self.low_s = low_s
         self.high_s = high_s
+        self.is_skewed = is_skewed
 
     @classmethod
     def parse(cls, text: str | float) -> Self:
-        """Read ``0.05`` or ``10-40``."""
-        low, _, high = str(text).partition("-")
+        """Read ``0.05``, ``10-40`` or ``4-20:skew``."""
+        span = str(text).removesuffix(_SKEW)
+        is_skewed = span != str(text)
+        low, dash, high = span.partition("-")
         try:
-            return cls(float(low), float(high or low))
+            if is_skewed and not dash:
+                raise ValueError(text)  # noqa: TRY301 - one message for all that is wrong
+            return cls(float(low), float(high or low), is_skewed=is_skewed)
         except ValueError as exc:
-            message = f"latency {text!r}: wanted seconds (0.05) or a span (10-40)"
+            message = (
+                f"latency {text!r}: wanted seconds (0.05), a span (10-40) or a skewed span "
+                "(4-20:skew)"
+            )
             raise ScriptError(message) from exc
+
+    @property
+    def mean_s(self) -> float:
+        """What it comes to on average."""
+        share = _ALPHA / (_ALPHA + _BETA) if self.is_skewed else 1 / 2
+        return self.low_s + (self.high_s - self.low_s) * share
 
     def draw(self, dice: Random) -> float:
         """One latency in seconds."""
+        if self.is_skewed:
+            return self.low_s + (self.high_s - self.low_s) * dice.betavariate(_ALPHA, _BETA)
         return dice.uniform(self.low_s, self.high_s)
 
 

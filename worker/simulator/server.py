@@ -16,10 +16,13 @@ from worker.simulator.connection import (
     MalformedRequestError,
     Reply,
 )
+from worker.simulator.limit_refusals import Telling
 from worker.simulator.refusals import Refusal
 from worker.simulator.routes import Endpoint, find_route
+from worker.simulator.rules import parse_limits
 from worker.simulator.script import Latency, ScriptError, parse_script
 from worker.simulator.state import Setup, State
+from worker.simulator.tokens import Count, TokenRates
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -43,6 +46,8 @@ _ANSWER: Final[Mapping[Endpoint, Callable[[State, Request, Route], Awaitable[Rep
     Endpoint.SCRIPT: steering.add_to_script,
     Endpoint.SCRIPT_LEFT: steering.answer_script_left,
     Endpoint.LATENCY: steering.change_latency,
+    Endpoint.LIMITS: steering.change_limits,
+    Endpoint.LIMITS_NOW: steering.answer_limits,
     Endpoint.RESET: steering.reset,
 }
 
@@ -126,7 +131,8 @@ class Simulator:
     """A simulator in a thread of its own, for tests.
 
     ``with Simulator(latency_s=0) as sim: ...``; every method may be called from any thread.
-    ``script`` takes the same lines as a script file, as dictionaries.
+    ``script`` takes the same lines as a script file, as dictionaries; ``limits`` takes rules as
+    ``--limit`` does, ``thoughts`` and ``input_image_tokens`` what the options of that name take.
     """
 
     def __init__(
@@ -138,6 +144,10 @@ class Simulator:
         books_path: Path | None = None,
         seed: int = 0,
         rpm: int | None = None,
+        limits: Sequence[str] = (),
+        telling: Telling = Telling(),  # noqa: B008 - frozen
+        thoughts: str | int | None = None,
+        input_image_tokens: str | int | None = None,
         port: int = 0,
     ) -> None:
         self._setup = Setup(
@@ -147,7 +157,12 @@ class Simulator:
             script=tuple(parse_script(json.dumps(list(script)))),
             books_path=books_path,
             seed=seed,
-            rpm=rpm,
+            limits=parse_limits(limits, rpm=rpm),
+            telling=telling,
+            tokens=TokenRates(
+                thoughts=None if thoughts is None else Count.parse(thoughts),
+                input_image=None if input_image_tokens is None else Count.parse(input_image_tokens),
+            ),
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
@@ -206,8 +221,21 @@ class Simulator:
 
         self._call(change)
 
+    def limits(self, texts: Sequence[str]) -> None:
+        """Go by other rules from now on; accounts of a kind that stays keep their history.
+
+        Raises:
+            ScriptError: a rule can't be followed; none was changed.
+        """
+        rules = parse_limits(texts)
+
+        async def change() -> None:
+            self._running.state.quota.change(rules)
+
+        self._call(change)
+
     def reset(self) -> None:
-        """Empty script and books."""
+        """Empty script, books and accounts; the limits and the latency of the start."""
 
         async def clear() -> None:
             self._running.state.reset()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from catalog.models import load_models
 from worker.simulator.books import Books
+from worker.simulator.limit_refusals import Telling
 from worker.simulator.quota import Quota
+from worker.simulator.rules import Rule
 from worker.simulator.script import Director, Latency, ScriptLine
+from worker.simulator.tokens import TokenRates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How a simulator starts; ``rpm`` is requests per minute and model, ``None`` no limit."""
+    """How a simulator starts; without ``limits`` every call comes in."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -23,7 +28,9 @@ class Setup:
     script: tuple[ScriptLine, ...] = ()
     books_path: Path | None = None
     seed: int = 0
-    rpm: int | None = None
+    limits: tuple[Rule, ...] = ()
+    telling: Telling = field(default_factory=Telling)
+    tokens: TokenRates = field(default_factory=TokenRates)
     quiet: bool = True
 
 
@@ -35,9 +42,15 @@ class State:
         self.latency = setup.latency
         self.director = Director(rates=setup.rates, seed=setup.seed)
         self.director.add(setup.script)
-        self.quota = Quota(setup.rpm)
+        load_models()  # now, and not while the first call is waiting for its price
+        self._begun_s = time.monotonic()
+        self.quota = Quota(setup.limits, self.now_s, seed=setup.seed, telling=setup.telling)
         self.books = Books(setup.books_path)
         self._drawn: Counter[str] = Counter()
+
+    def now_s(self) -> float:
+        """Seconds since the simulator's start, on a clock that nobody sets."""
+        return time.monotonic() - self._begun_s
 
     def number_sale(self, digest: str) -> int:
         """The how-manieth picture of a request this is, counted from 1."""
@@ -45,9 +58,9 @@ class State:
         return self._drawn[digest]
 
     def reset(self) -> None:
-        """Empty books, script and quota; the latency it started with. Rates stay."""
+        """Empty books, script and accounts; limits and latency it started with. Rates stay."""
         self.latency = self.setup.latency
         self.director.clear()
-        self.quota.clear()
+        self.quota.reset()
         self.books.reset()
         self._drawn.clear()

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from worker.simulator.connection import Reply
+from worker.simulator.rules import parse_limits
 from worker.simulator.script import Latency, ScriptError, parse_script
 
 if TYPE_CHECKING:
@@ -40,12 +41,31 @@ async def change_latency(state: State, request: Request, _route: Route) -> Reply
     Raises:
         ScriptError: the body isn't ``{"latency_s": 0.2}`` or ``{"latency_s": "10-40"}``.
     """
-    state.latency = Latency.parse(_read_latency(request.body))
-    return _json({"latency_s": [state.latency.low_s, state.latency.high_s]})
+    latency = Latency.parse(_read_latency(request.body))
+    state.latency = latency
+    skew = {"skew": True} if latency.is_skewed else {}
+    return _json({"latency_s": [latency.low_s, latency.high_s], **skew})
+
+
+async def answer_limits(state: State, _request: Request, _route: Route) -> Reply:
+    """The rules that hold now, and the time on the clock that they go by."""
+    return _json(
+        {"limits": [str(rule) for rule in state.quota.rules], "now_s": round(state.now_s(), 6)}
+    )
+
+
+async def change_limits(state: State, request: Request, route: Route) -> Reply:
+    """Go by other rules from now on; accounts of a kind that stays keep their history.
+
+    Raises:
+        ScriptError: the body is no list of rules, or one can't be followed; none was changed.
+    """
+    state.quota.change(parse_limits(_read_limits(request.body)))
+    return await answer_limits(state, request, route)
 
 
 async def reset(state: State, _request: Request, _route: Route) -> Reply:
-    """Empty script and books."""
+    """Empty script, books and accounts; the limits and the latency of the start."""
     state.reset()
     return _json(state.books.page())
 
@@ -57,6 +77,17 @@ def _read_latency(body: bytes) -> str | float:
         message = 'wanted {"latency_s": 0.2} or {"latency_s": "10-40"}'
         raise ScriptError(message) from exc
     return latency
+
+
+def _read_limits(body: bytes) -> list[str]:
+    try:
+        texts = json.loads(body)
+    except ValueError:
+        texts = None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        message = 'wanted a list of rules, e.g. ["sliding:600/60s", "day:5000"]; [] is no limit'
+        raise ScriptError(message)
+    return texts
 
 
 def _json(document: object) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from catalog.money import Usd
 from worker.simulator.books import Books, BooksPage, CallLine, Tokens
 from worker.simulator.connection import Fate
 
@@ -52,6 +53,25 @@ def test_a_picture_is_sold_however_it_travelled() -> None:
     assert page["sold_by_prompt"] == {"prompt of a": 2, "prompt of b": 1}
     assert page["by_outcome"] == {"cut": 1, "hang": 1, "no_image": 1, "picture": 2}
     assert page["tokens"] == {"prompt": 50, "candidates": 3360, "thoughts": 0}
+
+
+def test_what_the_limits_let_in_and_what_they_refused_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "books.jsonl"
+    came_in = _line("picture", "a", Fate.DELIVERED, sold=True).model_copy(
+        update={"admitted_at_s": 0.0, "cost_usd": Usd(35_000)}
+    )
+    refused = _line("429_tokens", "b", Fate.DELIVERED, sold=False).model_copy(
+        update={"limit": "tokens:100/60s"}
+    )
+    unread = _line("400", "", Fate.DELIVERED, sold=False)
+
+    with closing(Books(path)) as books:
+        _book(books, came_in, came_in, refused, unread)
+
+    page = _read(path)
+    assert (page["calls"], page["admitted"]) == (4, 2)
+    assert page["by_limit"] == {"tokens:100/60s": 1}
+    assert page["cost_usd"] == 0.07
 
 
 def test_open_calls_are_counted_with_their_peak() -> None:

@@ -1,11 +1,15 @@
-"""The manual's table of outcomes is the code's list."""
+"""The manual's tables are the code's lists."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from worker.simulator.__main__ import _parser
+from worker.simulator.books import BooksPage, CallLine
 from worker.simulator.outcomes import OUTCOMES
+from worker.simulator.routes import _ROUTES, Platform
+from worker.simulator.rules import SHAPES
 
 MANUAL = Path(__file__).parents[4] / "docs" / "simulator.md"
 
@@ -19,3 +23,44 @@ def test_the_manual_lists_every_outcome_with_its_meaning_and_its_price() -> None
         (name, outcome.about, "yes" if outcome.sells else "no")
         for name, outcome in OUTCOMES.items()
     ]
+
+
+def test_the_manual_shows_every_limit_with_an_example() -> None:
+    rows = re.findall(r"^\| `([a-z0-9]+:\S+)` \| `(\S+)` \|", MANUAL.read_text(), re.MULTILINE)
+
+    assert dict(rows) == dict(SHAPES)
+
+
+def test_the_manual_lists_every_option_and_every_order() -> None:
+    options = {
+        option
+        for action in _parser()._actions
+        for option in action.option_strings
+        if option.startswith("--") and option != "--help"
+    }
+    orders = {
+        f"{method} {pattern.pattern}"
+        for method, pattern, _, platform in _ROUTES
+        if platform is Platform.SIMULATOR
+    }
+
+    assert set(re.findall(r"^\| `(--[a-z-]+)", MANUAL.read_text(), re.MULTILINE)) == options
+    assert set(re.findall(r"`((?:GET|POST) /_sim/[a-z]+)`", MANUAL.read_text())) == orders
+
+
+def test_the_manual_names_every_field_of_the_books() -> None:
+    text = MANUAL.read_text()
+    _, _, books = text.partition("## Read the books")
+
+    page = [
+        key for row in re.findall(r"^\| (`.+?) \|", books, re.MULTILINE) for key in _ticked(row)
+    ]
+    line = re.search(r'\{"event": "call", ([^}]+)\}', books)
+
+    assert set(page) >= set(BooksPage.__annotations__)
+    assert line
+    assert ["event", *re.findall(r'"(\w+)"', line[1])] == list(CallLine.model_fields)
+
+
+def _ticked(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from worker.simulator.script import Director, Latency, ScriptError, parse_script
@@ -93,7 +95,29 @@ def test_a_latency_is_a_number_or_a_span(text: str | float, low_s: float, high_s
     assert (latency.low_s, latency.high_s) == (low_s, high_s)
 
 
-@pytest.mark.parametrize("text", ["fast", "-1", "3-1", "1-2-3", ""])
+def test_a_skewed_latency_is_mostly_short_and_sometimes_long() -> None:
+    latency = Latency.parse("4-20:skew")
+    dice = Random(1)
+
+    drawn = sorted(latency.draw(dice) for _ in range(20_000))
+
+    assert latency.mean_s == pytest.approx(4 + 16 * 2 / 7)
+    assert sum(drawn) / len(drawn) == pytest.approx(latency.mean_s, abs=0.1)
+    assert 4 <= drawn[0] < 5
+    assert 16 < drawn[-1] <= 20
+    # The median of Beta(2, 5) is 0.2645, its ninety-fifth percentile 0.5818.
+    assert drawn[10_000] == pytest.approx(4 + 16 * 0.2645, abs=0.15)
+    assert drawn[19_000] == pytest.approx(4 + 16 * 0.5818, abs=0.3)
+
+
+def test_an_even_latency_has_its_mean_in_the_middle() -> None:
+    assert Latency.parse("4-20").mean_s == 12
+    assert Latency.parse("5").mean_s == 5
+
+
+@pytest.mark.parametrize(
+    "text", ["fast", "-1", "3-1", "1-2-3", "", "5:skew", ":skew", "4-20:even", "20-4:skew"]
+)
 def test_another_latency_is_refused(text: str) -> None:
     with pytest.raises(ScriptError):
         Latency.parse(text)
