@@ -19,11 +19,12 @@ import structlog
 from celery import signals
 
 from catalog import keys, queue
+from catalog.connection import open_redis
 from catalog.models import load_models
 from catalog.open_calls import OpenCalls
 from catalog.queue import Queue
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
-from catalog.state import State, open_redis
+from catalog.state import State
 from catalog.store.opening import identify
 from catalog.store.reading import read_at_once
 from worker import tasks

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from catalog.state import StateUnavailable
+from catalog.connection import StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

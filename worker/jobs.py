@@ -15,9 +15,10 @@ import structlog
 from pydantic import ValidationError
 
 from catalog.claims import GENERATE, Claim, ProductClaim, RenderClaim
+from catalog.connection import StateUnavailable
 from catalog.queue import QueueUnavailable
 from catalog.results import Status
-from catalog.state import Recovery, StateUnavailable
+from catalog.state import Recovery
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.errors import (

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from catalog.state import State, StateUnavailable
+from catalog.connection import StateUnavailable
+from catalog.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

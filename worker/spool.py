@@ -31,8 +31,8 @@ import structlog
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError
 
 from catalog import keys
+from catalog.connection import StateUnavailable
 from catalog.renders import LedgerLine, Purchase
-from catalog.state import StateUnavailable
 from catalog.store.port import StoreError, StoreRefuses, StoreUnavailable, sha256_hex
 from catalog.wire import RenderId, Sha256, Wire
 

@@ -15,7 +15,7 @@ from celery.exceptions import Reject
 
 from catalog import claims
 from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, RepairClaim, ShardClaim
-from catalog.state import StateUnavailable
+from catalog.connection import StateUnavailable
 from catalog.store.port import StoreError
 from worker import jobs
 from worker.commit import commit

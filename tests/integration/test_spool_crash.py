@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 import redis
 
+from catalog.connection import open_redis
 from catalog.keys import take
 from catalog.renders import LedgerLine, Purchase, Tokens
-from catalog.state import State, open_redis
+from catalog.state import State
 from catalog.store.directory import DirectoryStore
 from catalog.store.port import Store
 from tests.support.running import BUCKET, House, house, s3_server

@@ -41,6 +41,7 @@ import worker.reconciler
 import worker.spool
 from catalog import claims, keys
 from catalog.claims import claim_name
+from catalog.connection import StateUnavailable
 from catalog.imports import Control, Import
 from catalog.models import load_models
 from catalog.money import Usd
@@ -48,7 +49,6 @@ from catalog.queue import QueueUnavailable
 from catalog.results import ResultLine
 from catalog.revisions import open_revision
 from catalog.schemas import schema_of
-from catalog.state import StateUnavailable
 from catalog.store.port import Store, StoreError
 from catalog.wire import Wire
 from producers.importing import hand_over
