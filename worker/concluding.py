@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog import keys
+from catalog.epoch import Recovery
 from catalog.renders import Purchase
-from catalog.state import SPOOLED_ON, Recovery
+from catalog.state import SPOOLED_ON
 from catalog.store.port import Conflict
 from worker.errors import TryLater
 

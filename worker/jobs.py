@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from catalog.claims import GENERATE, Claim, ProductClaim, RenderClaim
 from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery
 from catalog.queue import QueueUnavailable
 from catalog.results import Status
-from catalog.state import Recovery
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.errors import (

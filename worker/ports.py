@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from catalog.claims import Claim
+    from catalog.epoch import Epoch, Recovery
     from catalog.models import ModelTable, Platform
     from catalog.open_calls import OpenCall, Reserved, Tries
     from catalog.renders import LedgerLine, Refusal
     from catalog.results import ManifestPart, ResultLine
-    from catalog.state import Epoch, Progress, Recovery, Settled
+    from catalog.state import Progress, Settled
     from catalog.store.port import Store, Stored
     from worker.model import Answer, TakeRequest
     from worker.spool import Kept, PaidAnswer

@@ -17,10 +17,9 @@ import structlog
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ShardClaim
 from catalog.connection import StateUnavailable
-from catalog.epoch import ensure_epoch
+from catalog.epoch import Recovery, ensure_epoch
 from catalog.queue import QueueUnavailable
 from catalog.revisions import open_revision, unpublished
-from catalog.state import Recovery
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.concluding import conclude_all

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from catalog.connection import open_redis
-from catalog.epoch import ensure_epoch
+from catalog.epoch import Epoch, Recovery, ensure_epoch
 from catalog.money import Usd
 from catalog.open_calls import Gate, OpenCall, OpenCalls, Tries
 from catalog.renders import LedgerLine, Refusal
 from catalog.results import ResultLine, Status
-from catalog.state import Epoch, Recovery, State
+from catalog.state import State
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.waiting import wait_for

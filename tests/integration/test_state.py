@@ -16,12 +16,12 @@ import pytest
 import redis
 
 from catalog.connection import StateUnavailable, check, open_redis
-from catalog.epoch import ensure_epoch
+from catalog.epoch import Epoch, Recovery, ensure_epoch
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.revisions import unpublished
-from catalog.state import LETTERS, Epoch, Recovery, State
+from catalog.state import LETTERS, State
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from catalog import claims, keys
 from catalog.claims import Claim, ImportClaim
 from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery
 from catalog.imports import (
     Control,
     Counts,
@@ -46,7 +47,7 @@ from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, RenderRecord
 from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook
-from catalog.state import Recovery, State
+from catalog.state import State
 from catalog.store.port import StoreError, sha256_hex
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
