@@ -27,6 +27,7 @@ from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settin
 from catalog.state import State
 from catalog.store.opening import identify
 from catalog.store.reading import read_at_once
+from catalog.work import Work
 from worker import tasks
 from worker.alone import work_alone
 from worker.calls import Calls
@@ -127,6 +128,7 @@ class Process:
         store_id = identify(store)
         client = open_redis(str(settings.redis_url))
         state = State(client, store_id)
+        work = Work(client, store_id)
         calls = OpenCalls(client, store_id, lease_s=settings.lease_s)
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         leases = LeaseKeeper(
@@ -147,13 +149,14 @@ class Process:
         )
         model = LazyModel(settings)
         holds = HoldKeeper(
-            state, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
+            work, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
         )
         self._closing += [leases, holds, spool, ledger, model]
         return Desk(
             store=store,
             store_id=store_id,
             state=state,
+            work=work,
             queue=Queue(self.app),
             calls=calls,
             leases=leases,

@@ -180,7 +180,7 @@ def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
     part, slots = _slots(claim, desk)
     if slots:
         within_s = countdown_s + desk.limits.lease_s
-        desk.state.expect(claim.import_id, part, slots, within_s=within_s)
+        desk.work.expect(claim.import_id, part, slots, within_s=within_s)
     desk.queue.enqueue(task, claim, countdown_s=countdown_s)
 
 

@@ -65,25 +65,6 @@ class State(Protocol):
         kept: Mapping[int, ResultLine] | None = None,
         paid_micro: Mapping[int, int] | None = None,
     ) -> bool: ...
-    def expect(
-        self, import_id: str, part: int, slots: Collection[int], *, within_s: float
-    ) -> None: ...
-    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
-    def begin_work(
-        self,
-        import_id: str,
-        part: int,
-        slots: Collection[int],
-        worker: str,
-        *,
-        stage: str,
-        within_s: float,
-    ) -> int: ...
-    def go_on_working(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
-    ) -> None: ...
-    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
-    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
     def open_parts(self, import_id: str) -> tuple[int, ...]: ...
     def open_slots(self, import_id: str, part: int) -> tuple[int, ...]: ...
     def is_open(self, import_id: str, part: int, slot: int) -> bool: ...
@@ -105,6 +86,30 @@ class State(Protocol):
     def finish_recovery(self) -> None: ...
     def buy_not_before(self) -> float: ...
     def drop_spooled(self, render_id: str) -> None: ...
+
+
+class Work(Protocol):
+    """The work of all processes on open slots; see :class:`catalog.work.Work`."""
+
+    def expect(
+        self, import_id: str, part: int, slots: Collection[int], *, within_s: float
+    ) -> None: ...
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
+    def begin_work(
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
+    ) -> int: ...
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None: ...
+    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
+    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
 
 
 class Calls(Protocol):
@@ -318,6 +323,7 @@ class Desk:
     store: Store
     store_id: str
     state: State
+    work: Work
     queue: Queue
     leases: Leases
     ledger: Ledger

@@ -22,6 +22,7 @@ from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.revisions import unpublished
 from catalog.state import LETTERS, State
+from catalog.work import Work
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port
@@ -29,6 +30,7 @@ from tests.support.waiting import wait_for
 from worker import ports
 
 AnyState: TypeAlias = State | MemoryState
+AnyWork: TypeAlias = Work | MemoryState
 T = TypeVar("T")
 ID = "20261122-101500-0a1b2c3d"
 RENDER = "0123456789abcdef" * 2
@@ -39,6 +41,13 @@ def state(request: pytest.FixtureRequest) -> AnyState:
     if request.param == "memory":
         return MemoryState()
     return State(open_redis(request.getfixturevalue("redis_url")), "store-1")
+
+
+@pytest.fixture
+def work(state: AnyState, request: pytest.FixtureRequest) -> AnyWork:
+    if isinstance(state, MemoryState):
+        return state
+    return Work(open_redis(request.getfixturevalue("redis_url")), "store-1")
 
 
 def line(status: Status = Status.SUCCEEDED, *, usd: str = "0", sku: str = "A-1") -> ResultLine:
@@ -271,25 +280,27 @@ def test_a_slot_is_open_until_it_is_settled(state: AnyState) -> None:
     assert state.outcomes(ID, 0) == {1: line(Status.FAILED)}
 
 
-def test_a_slot_that_nobody_speaks_for_is_overdue(state: AnyState) -> None:
+def test_a_slot_that_nobody_speaks_for_is_overdue(state: AnyState, work: AnyWork) -> None:
     opened(state, within_s=0)
-    assert state.overdue(ID) == ((0, 0), (0, 1), (0, 2))
+    assert work.overdue(ID) == ((0, 0), (0, 1), (0, 2))
 
-    state.expect(ID, 0, [1], within_s=60)
+    work.expect(ID, 0, [1], within_s=60)
     state.settle(line(Status.FAILED), part=0, slot=2)
 
-    assert state.overdue(ID) == ((0, 0),)
+    assert work.overdue(ID) == ((0, 0),)
 
 
-def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(state: AnyState) -> None:
+def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(
+    state: AnyState, work: AnyWork
+) -> None:
     opened(state)
     state.settle(line(Status.FAILED), part=0, slot=0)
 
-    state.expect(ID, 0, [0, 7], within_s=0)
-    state.expect("unknown", 0, [0], within_s=0)
+    work.expect(ID, 0, [0, 7], within_s=0)
+    work.expect("unknown", 0, [0], within_s=0)
 
-    assert state.overdue(ID) == ()
-    assert state.overdue("unknown") == ()
+    assert work.overdue(ID) == ()
+    assert work.overdue("unknown") == ()
 
 
 def test_the_first_outcome_stands(state: AnyState) -> None:
@@ -411,7 +422,9 @@ def test_a_revision_knows_what_the_earlier_ones_cost(state: AnyState) -> None:
     assert state.spent(ID) == 100
 
 
-def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(state: AnyState) -> None:
+def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(
+    state: AnyState, work: AnyWork
+) -> None:
     opened(state)
     state.settle(line(Status.FAILED), part=0, slot=0)
     state.commit(ID, committed_part(1, failed=2))
@@ -420,13 +433,13 @@ def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(state: 
     state.forget(ID, revision=1)
 
     assert state.revision(ID) == 2
-    assert (state.open_parts(ID), state.committed(ID), state.overdue(ID)) == ((), {}, ())
+    assert (state.open_parts(ID), state.committed(ID), work.overdue(ID)) == ((), {}, ())
     found = state.progress(ID)
     assert found
     assert found.counts == RenderCounts(expected=5, open=5)
 
 
-def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> None:
+def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState, work: AnyWork) -> None:
     state.register(ID, shards=1, renders=3, revision=2)
     stays = {0: line(Status.SUCCEEDED, usd="0.039"), 2: line(Status.BLOCKED)}
     with state.feeder(ID, "f", ttl_s=60):
@@ -437,7 +450,7 @@ def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> No
     assert state.open_slots(ID, 0) == (1,)
     assert state.left(ID, 0) == 1
     assert state.outcomes(ID, 0) == stays
-    assert state.overdue(ID) == ((0, 1),)
+    assert work.overdue(ID) == ((0, 1),)
     found = state.progress(ID)
     assert found
     assert found.counts == RenderCounts(expected=3, succeeded=1, blocked=1, open=1)
@@ -800,9 +813,11 @@ def test_a_redis_that_wants_a_password_says_so() -> None:
 
 def test_the_double_has_all_that_the_stages_ask_for() -> None:
     double: ports.State = MemoryState()
+    work: ports.Work = MemoryState()
     leases: ports.Leases = MemoryState()
 
     assert isinstance(double, MemoryState)
+    assert isinstance(work, MemoryState)
     with leases.held(RENDER) as ours, leases.held(RENDER) as theirs:
         assert ours
         assert theirs is None

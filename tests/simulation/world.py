@@ -251,6 +251,7 @@ class Process:
             store=store,
             store_id=STORE_ID,
             state=state,
+            work=state,
             queue=QueueClient(world, self),
             leases=self.leases,
             calls=state,

@@ -49,6 +49,7 @@ from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook
 from catalog.state import State
 from catalog.store.port import StoreError, sha256_hex
+from catalog.work import Work
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
 from worker.errors import ReferenceUnusable, Refused, TryLater
@@ -372,15 +373,15 @@ class _PlainLeases:
 class _PlainHolds:
     """Holds without a renewing thread; the dead do not say that their work has ended."""
 
-    def __init__(self, state: State, ttl_s: float) -> None:
-        self._state = state
+    def __init__(self, work: Work, ttl_s: float) -> None:
+        self._work = work
         self._ttl_s = ttl_s
         self._works = itertools.count()
 
     @contextmanager
     def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         worker = f"work-{next(self._works)}"
-        deaths = self._state.begin_work(
+        deaths = self._work.begin_work(
             import_id, part, slots, worker, stage=stage, within_s=self._ttl_s
         )
         if deaths < 0:
@@ -391,9 +392,9 @@ class _PlainHolds:
         except Died:
             raise
         except BaseException:
-            self._state.end_work(import_id, part, slots, worker)
+            self._work.end_work(import_id, part, slots, worker)
             raise
-        self._state.end_work(import_id, part, slots, worker)
+        self._work.end_work(import_id, part, slots, worker)
 
 
 class ListLedger:
@@ -479,6 +480,7 @@ class Workplace:
         chosen = Limits(**{**{name: getattr(LIMITS, name) for name in _LIMITS}, **limits})
         # With a client everything that Redis knows is in a real one.
         state: Any = State(client, STORE_ID) if client else self.memory
+        work: Any = Work(client, STORE_ID) if client else self.memory
         calls: Any = OpenCalls(client, STORE_ID) if client else self.memory
         leases: Leases = _PlainLeases(state, self.effects, chosen.lease_s)
         ledger: Ledger = self.ledger
@@ -502,11 +504,12 @@ class Workplace:
             store=store or self.store,
             store_id=STORE_ID,
             state=cast("Any", _WatchedState(state, self.effects)),
+            work=cast("Any", _WatchedState(work, self.effects)),
             queue=self.queue,
             calls=cast("Any", _WatchedState(calls, self.effects)),
             leases=leases,
             alone=self.works_alone,
-            holds=_PlainHolds(state, chosen.lease_s),
+            holds=_PlainHolds(work, chosen.lease_s),
             ledger=ledger,
             spool=self.spool,
             fetch=self.shop.fetch,
