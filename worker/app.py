@@ -20,6 +20,7 @@ from celery import signals
 
 from catalog import keys, queue
 from catalog.connection import open_redis
+from catalog.leases import Leases
 from catalog.models import load_models
 from catalog.open_calls import OpenCalls
 from catalog.queue import Queue
@@ -131,8 +132,9 @@ class Process:
         work = Work(client, store_id)
         calls = OpenCalls(client, store_id, lease_s=settings.lease_s)
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        leases = LeaseKeeper(
-            state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
+        leases = Leases(client, store_id)
+        keeper = LeaseKeeper(
+            leases, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
         )
         # Nothing is bought for half a lease after Redis was restarted: then what was spent must be
         # in the ledger, to be counted.
@@ -142,6 +144,7 @@ class Process:
             settings.spool_folder / keys.slug(store_id),
             store,
             state,
+            leases,
             ledger,
             host=socket.gethostname(),
             put_deadline_s=settings.put_deadline_s,
@@ -151,7 +154,7 @@ class Process:
         holds = HoldKeeper(
             work, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
         )
-        self._closing += [leases, holds, spool, ledger, model]
+        self._closing += [keeper, holds, spool, ledger, model]
         return Desk(
             store=store,
             store_id=store_id,
@@ -159,7 +162,7 @@ class Process:
             work=work,
             queue=Queue(self.app),
             calls=calls,
-            leases=leases,
+            leases=keeper,
             holds=holds,
             alone=work_alone,
             read_all=read_at_once,

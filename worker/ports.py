@@ -85,7 +85,6 @@ class State(Protocol):
     def give_up_rebuilding(self, token: str) -> None: ...
     def finish_recovery(self) -> None: ...
     def buy_not_before(self) -> float: ...
-    def drop_spooled(self, render_id: str) -> None: ...
 
 
 class Work(Protocol):
@@ -146,10 +145,14 @@ class Queue(Protocol):
 
 
 class Leases(Protocol):
-    """One buyer per render."""
+    """One buyer per render; see :class:`worker.leases.LeaseKeeper`."""
 
     def held(self, render_id: str) -> AbstractContextManager[str | None]:
         """Be the render's buyer while the block runs; yields the lease's token if we are."""
+        ...
+
+    def drop_spooled(self, render_id: str) -> None:
+        """End a lease that says where a paid answer waits; a buyer's stays."""
         ...
 
 

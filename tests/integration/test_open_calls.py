@@ -17,6 +17,7 @@ from redis import Redis as Client
 
 from catalog.connection import open_redis
 from catalog.epoch import Epoch, Recovery, ensure_epoch
+from catalog.leases import Leases
 from catalog.money import Usd
 from catalog.open_calls import Gate, OpenCall, OpenCalls, Tries
 from catalog.renders import LedgerLine, Refusal
@@ -39,6 +40,7 @@ class Redis:
 
     state: State | MemoryState
     work: Work | MemoryState
+    leases: Leases | MemoryState
     calls: OpenCalls | MemoryState
 
     def ready(self, *, wait_s: float = 0.0) -> Redis:
@@ -60,14 +62,17 @@ class Redis:
 def redis(request: pytest.FixtureRequest) -> Redis:
     if request.param == "memory":
         memory = MemoryState()
-        return Redis(memory, memory, memory)
+        return Redis(memory, memory, memory, memory)
     client = open_redis(request.getfixturevalue("redis_url"))
     return parts_of(client)
 
 
 def parts_of(client: Client, *, lease_s: float = 30.0) -> Redis:
     return Redis(
-        State(client, STORE), Work(client, STORE), OpenCalls(client, STORE, lease_s=lease_s)
+        State(client, STORE),
+        Work(client, STORE),
+        Leases(client, STORE),
+        OpenCalls(client, STORE, lease_s=lease_s),
     )
 
 
@@ -106,7 +111,7 @@ def ended(of: OpenCall, outcome: str, reason: str | None = None, *, micro: int =
 
 
 def leaves(redis: Redis, of: OpenCall, *, budget: int | None = None) -> Gate:
-    redis.state.acquire_lease(of.render_id, of.lease, ttl_s=60)
+    redis.leases.acquire_lease(of.render_id, of.lease, ttl_s=60)
     return redis.calls.reserve(of, budget_micro=budget).gate
 
 
@@ -153,7 +158,7 @@ def test_no_call_leaves_before_what_was_spent_is_known_again(redis: Redis) -> No
 
 def test_no_call_leaves_while_those_of_before_may_be_open(redis: Redis) -> None:
     redis.ready(wait_s=100)
-    redis.state.acquire_lease(RENDER, "ours", ttl_s=60)
+    redis.leases.acquire_lease(RENDER, "ours", ttl_s=60)
 
     said = redis.calls.reserve(call(), budget_micro=None)
 
@@ -171,7 +176,7 @@ def test_no_call_leaves_for_a_settled_slot_or_an_unknown_one(redis: Redis) -> No
 
 def test_no_call_leaves_without_its_lease(redis: Redis) -> None:
     redis.ready()
-    redis.state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    redis.leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
     assert redis.calls.reserve(call(), budget_micro=None).gate is Gate.LEASE_LOST
 
@@ -427,7 +432,7 @@ def test_a_pause_in_which_nobody_reached_redis_lets_the_living_speak_first(
     calls = redis.calls
     assert leaves(redis, call()) is Gate.GO
     other = call(2, slot=1, render="f" * 32)
-    redis.state.acquire_lease(other.render_id, other.lease, ttl_s=60)
+    redis.leases.acquire_lease(other.render_id, other.lease, ttl_s=60)
     began = redis.state.now()
     wait_for(lambda: redis.state.now() > began + 0.25, 5, "a pause of two thirds of a lease")
 

@@ -17,6 +17,7 @@ import redis
 
 from catalog.connection import StateUnavailable, check, open_redis
 from catalog.epoch import Epoch, Recovery, ensure_epoch
+from catalog.leases import Leases
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
@@ -31,6 +32,7 @@ from worker import ports
 
 AnyState: TypeAlias = State | MemoryState
 AnyWork: TypeAlias = Work | MemoryState
+AnyLeases: TypeAlias = Leases | MemoryState
 T = TypeVar("T")
 ID = "20261122-101500-0a1b2c3d"
 RENDER = "0123456789abcdef" * 2
@@ -48,6 +50,13 @@ def work(state: AnyState, request: pytest.FixtureRequest) -> AnyWork:
     if isinstance(state, MemoryState):
         return state
     return Work(open_redis(request.getfixturevalue("redis_url")), "store-1")
+
+
+@pytest.fixture
+def leases(state: AnyState, request: pytest.FixtureRequest) -> AnyLeases:
+    if isinstance(state, MemoryState):
+        return state
+    return Leases(open_redis(request.getfixturevalue("redis_url")), "store-1")
 
 
 def line(status: Status = Status.SUCCEEDED, *, usd: str = "0", sku: str = "A-1") -> ResultLine:
@@ -516,49 +525,49 @@ def test_progress_adds_up_open_and_committed_shards(state: AnyState) -> None:
 # -- leases ----------------------------------------------------------------------------------
 
 
-def test_of_sixteen_buyers_of_a_render_one_gets_the_lease(state: AnyState) -> None:
-    got = at_once(lambda number: state.acquire_lease(RENDER, f"token-{number}", ttl_s=60))
+def test_of_sixteen_buyers_of_a_render_one_gets_the_lease(leases: AnyLeases) -> None:
+    got = at_once(lambda number: leases.acquire_lease(RENDER, f"token-{number}", ttl_s=60))
 
     assert got.count(True) == 1
 
 
-def test_only_its_holder_renews_or_gives_back_a_lease(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "mine", ttl_s=60)
+def test_only_its_holder_renews_or_gives_back_a_lease(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "mine", ttl_s=60)
 
-    assert not state.renew_lease(RENDER, "theirs", ttl_s=60)
-    state.release_lease(RENDER, "theirs")
-    assert not state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert not leases.renew_lease(RENDER, "theirs", ttl_s=60)
+    leases.release_lease(RENDER, "theirs")
+    assert not leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
-    assert state.renew_lease(RENDER, "mine", ttl_s=60)
-    state.release_lease(RENDER, "mine")
-    assert state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert leases.renew_lease(RENDER, "mine", ttl_s=60)
+    leases.release_lease(RENDER, "mine")
+    assert leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
 
-def test_a_lease_that_is_not_renewed_ends(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "dead", ttl_s=0.1)
+def test_a_lease_that_is_not_renewed_ends(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "dead", ttl_s=0.1)
 
     wait_for(
-        lambda: state.acquire_lease(RENDER, "next", ttl_s=60), 5, "the dead buyer's lease to end"
+        lambda: leases.acquire_lease(RENDER, "next", ttl_s=60), 5, "the dead buyer's lease to end"
     )
 
-    assert not state.renew_lease(RENDER, "dead", ttl_s=60)
-    state.release_lease(RENDER, "dead")
-    assert not state.acquire_lease(RENDER, "third", ttl_s=60)
+    assert not leases.renew_lease(RENDER, "dead", ttl_s=60)
+    leases.release_lease(RENDER, "dead")
+    assert not leases.acquire_lease(RENDER, "third", ttl_s=60)
 
 
-def test_a_renewed_lease_lasts(state: AnyState) -> None:
-    state.acquire_lease(RENDER, "mine", ttl_s=0.2)
+def test_a_renewed_lease_lasts(state: AnyState, leases: AnyLeases) -> None:
+    leases.acquire_lease(RENDER, "mine", ttl_s=0.2)
 
-    assert state.renew_lease(RENDER, "mine", ttl_s=60)
+    assert leases.renew_lease(RENDER, "mine", ttl_s=60)
 
     began = state.now()
     wait_for(lambda: state.now() > began + 0.3, 5, "the first span to pass")
-    assert not state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert not leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
 
-def test_leases_of_two_renders_are_two(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "one", ttl_s=60)
-    assert state.acquire_lease("f" * 32, "two", ttl_s=60)
+def test_leases_of_two_renders_are_two(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "one", ttl_s=60)
+    assert leases.acquire_lease("f" * 32, "two", ttl_s=60)
 
 
 # -- the epoch -------------------------------------------------------------------------------
@@ -656,11 +665,12 @@ def test_an_emptied_redis_waits_for_calls_that_may_be_open(state: AnyState) -> N
 def test_two_stores_on_one_redis_do_not_meet(redis_url: str) -> None:
     one, other = (State(open_redis(redis_url), name) for name in ("store-1", "store-2"))
     opened(one)
-    one.acquire_lease(RENDER, "t", ttl_s=60)
+    mine, theirs = (Leases(open_redis(redis_url), name) for name in ("store-1", "store-2"))
+    mine.acquire_lease(RENDER, "t", ttl_s=60)
     one.begin_epoch("e", buy_not_before=0)
 
     assert other.running() == ()
-    assert other.acquire_lease(RENDER, "t", ttl_s=60)
+    assert theirs.acquire_lease(RENDER, "t", ttl_s=60)
     assert other.epoch() is Epoch.NONE
     assert other.claim_recovery("a")
 
@@ -670,7 +680,7 @@ def test_every_key_of_ours_carries_our_prefix(redis_url: str) -> None:
     state = State(client, "store-1")
     opened(state)
     state.settle(line(), part=0, slot=0)
-    state.acquire_lease(RENDER, "t", ttl_s=60)
+    Leases(client, "store-1").acquire_lease(RENDER, "t", ttl_s=60)
     state.begin_epoch("e", buy_not_before=0)
     state.claim_recovery("a")
 
@@ -699,7 +709,7 @@ def test_only_commands_of_redis_6_2_are_used(
     client = open_redis(redis_url)
     state = State(client, "store-1")
     client.config_resetstat()
-    use_everything(state)
+    use_everything(state, Leases(client, "store-1"))
 
     used = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
 
@@ -713,7 +723,7 @@ def test_only_commands_of_redis_6_2_are_used(
     }
 
 
-def use_everything(state: State) -> None:
+def use_everything(state: State, leases: Leases) -> None:
     state.begin_epoch("e", buy_not_before=0)
     state.buy_not_before()
     state.claim_recovery("a")
@@ -730,9 +740,9 @@ def use_everything(state: State) -> None:
     state.progress(ID)
     state.commit(ID, committed_part(0, succeeded=1))
     state.committed(ID)
-    state.acquire_lease(RENDER, "t", ttl_s=1)
-    state.renew_lease(RENDER, "t", ttl_s=1)
-    state.release_lease(RENDER, "t")
+    leases.acquire_lease(RENDER, "t", ttl_s=1)
+    leases.renew_lease(RENDER, "t", ttl_s=1)
+    leases.release_lease(RENDER, "t")
     state.running()
     state.forget(ID)
 
@@ -754,7 +764,7 @@ CALLS: dict[str, Callable[[State], object]] = {
     "forget": lambda state: state.forget(ID),
     "settle": lambda state: state.settle(line(), part=0, slot=0),
     "commit": lambda state: state.commit(ID, committed_part()),
-    "lease": lambda state: state.acquire_lease(RENDER, "t", ttl_s=1),
+    "lease": lambda state: Leases(state._redis, "store-1").acquire_lease(RENDER, "t", ttl_s=1),
 }
 
 

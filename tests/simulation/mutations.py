@@ -66,7 +66,7 @@ MUTATIONS: Final = (
     Mutation(
         name="no lease",
         where="worker.leases:LeaseKeeper.held",
-        old="if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):",
+        old="if not self._leases.acquire_lease(render_id, token, ttl_s=self._ttl_s):",
         new="if False:",
     ),
     Mutation(
@@ -108,7 +108,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a spooled answer keeps no buyer away",
         where="worker.spool:Spool._mark",
-        old="self._state.mark_spooled(render_id, self._host, ttl_s=ttl_s)",
+        old="self._leases.mark_spooled(render_id, self._host, ttl_s=ttl_s)",
         new="pass",
     ),
     Mutation(

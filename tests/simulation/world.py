@@ -185,6 +185,7 @@ class _Spool(Spool):
             folder,
             store,
             cast("Any", StateClient(world, process)),
+            cast("Any", StateClient(world, process)),
             process.ledger,
             host=folder.name,
             put_deadline_s=LIMITS.put_deadline_s,

@@ -39,6 +39,7 @@ from catalog.imports import (
     PlannedSlot,
     PlanPart,
 )
+from catalog.leases import Leases as KeptLeases
 from catalog.models import load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
@@ -349,8 +350,8 @@ class _WatchedQueue(MemoryQueue):
 class _PlainLeases:
     """Leases without a renewing thread; the dead give nothing back."""
 
-    def __init__(self, state: State, effects: Effects, ttl_s: float) -> None:
-        self._state = state
+    def __init__(self, kept: KeptLeases, effects: Effects, ttl_s: float) -> None:
+        self._kept = kept
         self._effects = effects
         self._ttl_s = ttl_s
         self._tokens = itertools.count()
@@ -359,15 +360,19 @@ class _PlainLeases:
     def held(self, render_id: str) -> Iterator[str | None]:
         token = f"token-{next(self._tokens)}"
         self._effects.before("lease")
-        ours = self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+        ours = self._kept.acquire_lease(render_id, token, ttl_s=self._ttl_s)
         try:
             yield token if ours else None
         except Died:
             raise
         except BaseException:
-            self._state.release_lease(render_id, token)
+            self._kept.release_lease(render_id, token)
             raise
-        self._state.release_lease(render_id, token)
+        self._kept.release_lease(render_id, token)
+
+    def drop_spooled(self, render_id: str) -> None:
+        self._effects.look("state.drop_spooled")
+        self._kept.drop_spooled(render_id)
 
 
 class _PlainHolds:
@@ -481,8 +486,9 @@ class Workplace:
         # With a client everything that Redis knows is in a real one.
         state: Any = State(client, STORE_ID) if client else self.memory
         work: Any = Work(client, STORE_ID) if client else self.memory
+        kept: Any = KeptLeases(client, STORE_ID) if client else self.memory
         calls: Any = OpenCalls(client, STORE_ID) if client else self.memory
-        leases: Leases = _PlainLeases(state, self.effects, chosen.lease_s)
+        leases: Leases = _PlainLeases(kept, self.effects, chosen.lease_s)
         ledger: Ledger = self.ledger
         # Made when something is spooled, which few tests come to.
         folder = Path(tempfile.gettempdir()) / f"sks-desk-{uuid.uuid4().hex}"
@@ -490,6 +496,7 @@ class Workplace:
         self.spool = Spool(
             folder,
             store or self.store,
+            self.memory,
             self.memory,
             ledger,
             host="host-1",

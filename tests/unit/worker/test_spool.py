@@ -97,6 +97,7 @@ class Place:
             self.folder,
             self.store,
             self.marks,
+            self.marks,
             self.book,
             host=host,
             put_deadline_s=put_deadline_s,
