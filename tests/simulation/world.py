@@ -288,11 +288,11 @@ class Process:
         outage: list[jobs.Outage] = []
 
         def work() -> None:
-            shape, stage = WORK[task]
+            stage = WORK[task]
             payload = claim.model_dump(mode="json")
             job = self.world.begin(task, payload)
             try:
-                jobs.run(task, payload, shape, stage, process.desk_)
+                jobs.run(task, payload, stage, process.desk_)
             except jobs.Outage as exc:
                 outage.append(exc)
             self.world.auditor.job_ends(
@@ -368,11 +368,11 @@ class Process:
 
     def _worked(self, delivery: Delivery) -> None:
         message = delivery.message
-        shape, stage = WORK[message.task]
+        stage = WORK[message.task]
         job = self.world.begin(message.task, message.payload)
         payload = json.loads(json.dumps(message.payload))
         try:
-            jobs.run(message.task, payload, shape, stage, self.desk_)
+            jobs.run(message.task, payload, stage, self.desk_)
         except jobs.Outage:
             self._job_ends(job, acked=False)
             self._retry(delivery)

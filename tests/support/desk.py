@@ -535,10 +535,10 @@ class Workplace:
 
     def works_alone(self, task: str, claim: Claim) -> bool:
         """Work a claim as in a process of its own: a death there ends nobody else."""
-        shape, stage = WORK[task]
+        stage = WORK[task]
         desk = dataclasses.replace(self.desk, alone=None, holds=SilentHolds())
         try:
-            jobs.run(task, json.loads(claim.to_json()), shape, stage, desk)
+            jobs.run(task, json.loads(claim.to_json()), stage, desk)
         except Died:
             self.deaths += 1
             return False
@@ -594,11 +594,11 @@ class Workplace:
 
     def work(self, message: Message) -> None:
         """Deliver one message; a death or an outage gives it back to the queue."""
-        shape, stage = WORK[message.task]
+        stage = WORK[message.task]
         self.clock.sleep(message.countdown_s)
         payload = json.loads(message.claim.to_json())
         try:
-            jobs.run(message.task, payload, shape, stage, self.desk)
+            jobs.run(message.task, payload, stage, self.desk)
         except jobs.Outage:
             self.outages += 1
             self.queue.waiting.append(message)
