@@ -26,6 +26,7 @@ from catalog.renders import LedgerLine, Purchase, Refusal, RenderSpec, Tokens, s
 from catalog.state import StateUnavailable
 from catalog.store.port import StoreError
 from worker import plans
+from worker.attempts import why_used_up
 from worker.concluding import conclude_call, sold
 from worker.errors import (
     LaneStopped,
@@ -93,11 +94,9 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
 def _attempts(desk: Desk, claim: RenderClaim) -> int:
     """Which call of its slot this is; a fed-again message does not begin to count anew."""
     tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
-    limits = desk.limits
-    if tries.attempts >= limits.max_attempts:
-        raise Refused(tries.reason, f"all {tries.attempts} attempts are used up")
-    if tries.doubtful > limits.max_doubtful:
-        raise Refused(tries.reason, f"{tries.doubtful} calls left and were never answered")
+    why = why_used_up(tries, desk.limits)
+    if why is not None:
+        raise Refused(tries.reason, why)
     return tries.attempts + tries.doubtful + 1
 
 

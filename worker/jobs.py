@@ -20,6 +20,7 @@ from catalog.reading import Unreadable, read_claim
 from catalog.results import Status
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
+from worker.attempts import why_used_up
 from worker.errors import (
     LaneStopped,
     NoPicture,
@@ -165,8 +166,7 @@ def _is_last(task: str, claim: Claim, attempt: int, desk: Desk) -> bool:
     if task != GENERATE or not isinstance(claim, RenderClaim):
         return attempt >= desk.limits.max_attempts
     tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
-    limits = desk.limits
-    return tries.attempts >= limits.max_attempts or tries.doubtful > limits.max_doubtful
+    return why_used_up(tries, desk.limits) is not None
 
 
 def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:

@@ -179,13 +179,13 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="doubt has no end",
-        where="worker.buying:_attempts",
+        where="worker.attempts:why_used_up",
         old="if tries.doubtful > limits.max_doubtful:",
         new="if False:",
     ),
     Mutation(
         name="attempts have no end",
-        where="worker.buying:_attempts",
+        where="worker.attempts:why_used_up",
         old="if tries.attempts >= limits.max_attempts:",
         new="if False:",
     ),
