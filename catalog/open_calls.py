@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from catalog.connection import translated
 from catalog.renders import LedgerLine, Refusal
-from catalog.state import translated
 from catalog.wire import ImportId, RenderId, Wire
 
 if TYPE_CHECKING:

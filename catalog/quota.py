@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AwareDatetime, Field
 
-from catalog.state import translated
+from catalog.connection import translated
 from catalog.wire import Wire
 
 if TYPE_CHECKING:

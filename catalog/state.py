@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import redis
-
+from catalog.connection import StateUnavailable, check, open_redis, translated
+from catalog.epoch import Epochs
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["State", "StateUnavailable", "check", "open_redis"]
 
 OPEN = "."
 LETTERS = {
@@ -125,123 +126,6 @@ for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
-_EXPECT = """
-local t = redis.call('TIME')
-local due = tonumber(t[1]) + tonumber(t[2]) / 1000000 + tonumber(ARGV[1])
-for i = 2, #ARGV do
-  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
-end
-return 1
-"""
-
-_WORK = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-local function at_work(member)
-  local found = redis.call('HGET', KEYS[2], member) or ''
-  local stage, ends, worker = string.match(found, '^([^|]*)|([^|]*)|(.*)$')
-  return stage, tonumber(ends or '0'), worker
-end
-"""
-
-_BEGIN_WORK = (
-    _WORK
-    + """
-for i = 4, #ARGV do
-  local stage, ends, worker = at_work(ARGV[i])
-  if stage == ARGV[2] and worker ~= ARGV[3] and ends > now then return -1 end
-end
-local due = now + tonumber(ARGV[1])
-local deaths = 0
-for i = 4, #ARGV do
-  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
-    local stage, ends = at_work(ARGV[i])
-    if stage and ends <= now then redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1) end
-    redis.call('ZADD', KEYS[1], due, ARGV[i])
-    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2] .. '|' .. due .. '|' .. ARGV[3])
-    local died = redis.call('HGET', KEYS[3], ARGV[2] .. ':' .. ARGV[i])
-    deaths = math.max(deaths, tonumber(died or '0'))
-  end
-end
-return deaths
-"""
-)
-
-_GO_ON = (
-    _WORK
-    + """
-local due = now + tonumber(ARGV[1])
-for i = 3, #ARGV do
-  local stage, _, worker = at_work(ARGV[i])
-  if worker == ARGV[2] then
-    redis.call('HSET', KEYS[2], ARGV[i], stage .. '|' .. due .. '|' .. worker)
-  end
-  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
-end
-return 1
-"""
-)
-
-_END_WORK = (
-    _WORK
-    + """
-for i = 2, #ARGV do
-  local _, _, worker = at_work(ARGV[i])
-  if worker == ARGV[1] then redis.call('HDEL', KEYS[2], ARGV[i]) end
-end
-return 1
-"""
-)
-
-_BURY_WORK = (
-    _WORK
-    + """
-local died = {}
-for i = 1, #ARGV do
-  local stage, ends = at_work(ARGV[i])
-  if stage and ends <= now then
-    redis.call('HDEL', KEYS[2], ARGV[i])
-    if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
-      redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1)
-      died[#died + 1] = ARGV[i]
-    end
-  end
-end
-return died
-"""
-)
-
-_BEGIN_EPOCH = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local epoch = redis.call('GET', KEYS[1])
-if epoch and string.sub(epoch, 1, #run) == run then return 0 end
-if tonumber(redis.call('GET', KEYS[2]) or '0') < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[2], ARGV[2])
-end
-redis.call('DEL', KEYS[3])
-redis.call('SET', KEYS[1], run .. ':' .. ARGV[1])
-return 1
-"""
-
-_RECOVERY = """
-local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-local epoch = redis.call('GET', KEYS[1])
-if not epoch or string.sub(epoch, 1, #run) ~= run then return 'needed' end
-return redis.call('GET', KEYS[2]) or 'needed'
-"""
-
-_ADVANCE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1
-"""
-
-_OVERDUE = """
-local t = redis.call('TIME')
-local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
-"""
-
 _TAKE_FEEDER = """
 local holder = redis.call('HGET', KEYS[1], 'feeder')
 local until_ms = tonumber(redis.call('HGET', KEYS[1], 'feeder_until_ms') or '0')
@@ -258,49 +142,6 @@ if redis.call('HGET', KEYS[1], 'feeder') == ARGV[1] then
 end
 return 1
 """
-
-_RENEW = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-"""
-
-_RELEASE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-_DROP_SPOOLED = """
-local holder = redis.call('GET', KEYS[1])
-if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-"""
-
-SPOOLED_ON = "spooled on "
-"""How a lease begins whose paid answer waits on the disk of the host that it goes on to name."""
-
-
-class Epoch(StrEnum):
-    """What Redis says of itself; it carries a new run id after every start."""
-
-    NONE = "none"
-    """It is new, or was emptied."""
-    OLD = "old"
-    """It was restarted: the file that it read may lack seconds, or days."""
-    CURRENT = "current"
-
-
-class Recovery(StrEnum):
-    """How far an epoch's recovery has come."""
-
-    NEEDED = "needed"
-    BEGUN = "begun"
-    REBUILT = "rebuilt"
-    """What the store knows, Redis knows: renders may be worked, and none is bought yet."""
-    DONE = "done"
-
-
-class StateUnavailable(Exception):
-    """Redis can't be reached, or refuses us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,96 +166,8 @@ class Progress:
     open_parts: int
 
 
-class State:
-    """Everything we keep in Redis besides the queues."""
-
-    def __init__(self, client: redis.Redis, store_id: str) -> None:
-        self._redis: Any = client
-        self._prefix = f"skuscene:{store_id}"
-        self._scripts: dict[str, Any] = {}
-
-    # -- the epoch ---------------------------------------------------------------------------
-
-    def epoch(self) -> Epoch:
-        """Whether Redis carries an epoch, and whether it was restarted since that began."""
-        with translated():
-            carried = self._redis.get(f"{self._prefix}:epoch")
-            run = str(self._redis.info("server")["run_id"])
-        if carried is None:
-            return Epoch.NONE
-        return Epoch.CURRENT if str(carried).startswith(run) else Epoch.OLD
-
-    def begin_epoch(self, epoch: str, *, buy_not_before: float) -> None:
-        """Begin an epoch unless somebody else was faster; its recovery is then to be done.
-
-        ``buy_not_before`` (Redis's clock, seconds since 1970) stands before the epoch does: a call
-        that was open when the old state was lost may still be running until then.
-        """
-        with translated():
-            self._run(
-                _BEGIN_EPOCH,
-                [
-                    f"{self._prefix}:epoch",
-                    f"{self._prefix}:buy_not_before",
-                    f"{self._prefix}:recovered",
-                ],
-                [epoch, f"{buy_not_before:.3f}"],
-            )
-
-    def recovery(self) -> Recovery:
-        """How far this epoch's recovery from the store has come."""
-        with translated():
-            names = [f"{self._prefix}:epoch", self._recovered]
-            return Recovery(str(self._run(_RECOVERY, names, [])).partition(":")[0])
-
-    def claim_recovery(self, token: str, *, ttl_s: float = 20.0) -> bool:
-        """Whether this epoch's recovery is still to be begun, and now is ours.
-
-        Ours for ``ttl_s``: if we die over it, somebody else does it. ``end_rebuilding`` ends it.
-        """
-        with translated():
-            begun = f"{Recovery.BEGUN}:{token}"
-            return bool(self._redis.set(self._recovered, begun, nx=True, px=int(ttl_s * 1000)))
-
-    def keep_rebuilding(self, token: str, *, ttl_s: float = 20.0) -> None:
-        """Say that the recovery that we have begun goes on."""
-        with translated():
-            begun = f"{Recovery.BEGUN}:{token}"
-            self._run(_RENEW, [self._recovered], [begun, int(ttl_s * 1000)])
-
-    def end_rebuilding(self, token: str) -> None:
-        """Remember that Redis knows again what the store does.
-
-        Only while the claim stands: where Redis was emptied meanwhile, what was rebuilt is lost
-        again, and the new epoch's recovery is still to be done.
-        """
-        with translated():
-            names = [self._recovered]
-            self._run(_ADVANCE, names, [f"{Recovery.BEGUN}:{token}", Recovery.REBUILT.value])
-
-    def give_up_rebuilding(self, token: str) -> None:
-        """Let somebody else, or ourselves, begin it again at once."""
-        with translated():
-            begun = f"{Recovery.BEGUN}:{token}"
-            self._run(_RELEASE, [self._recovered], [begun])
-
-    def finish_recovery(self) -> None:
-        """Remember that nothing of before is open any more, and all of it is known."""
-        with translated():
-            names = [self._recovered]
-            self._run(_ADVANCE, names, [Recovery.REBUILT.value, Recovery.DONE.value])
-
-    def buy_not_before(self) -> float:
-        """Seconds until buying is allowed again; 0 if it is."""
-        with translated():
-            at = float(self._redis.get(f"{self._prefix}:buy_not_before") or 0)
-            return max(0.0, at - self.now())
-
-    def now(self) -> float:
-        """Redis's clock, in seconds since 1970."""
-        with translated():
-            seconds, micros = self._redis.time()
-        return float(seconds) + float(micros) / 1e6
+class State(Epochs):
+    """What Redis knows of the imports that run, and the epoch: only in it are they believed."""
 
     # -- imports -----------------------------------------------------------------------------
 
@@ -439,25 +192,25 @@ class State:
         with translated():
             self._run(
                 _REGISTER,
-                [self._import(import_id), f"{self._prefix}:imports"],
+                [self._keys.import_(import_id), self._keys.imports],
                 [import_id, shards, renders, revision, *cost],
             )
 
     def revision(self, import_id: str) -> int | None:
         """Which revision of an import is being made, as far as Redis knows."""
         with translated():
-            shards, found = self._redis.hmget(self._import(import_id), ["shards", "revision"])
+            shards, found = self._redis.hmget(self._keys.import_(import_id), ["shards", "revision"])
         return None if shards is None else int(found or 1)
 
     def is_registered(self, import_id: str) -> bool:
         """Whether Redis knows the import."""
         with translated():
-            return bool(self._redis.hexists(self._import(import_id), "shards"))
+            return bool(self._redis.hexists(self._keys.import_(import_id), "shards"))
 
     def running(self) -> tuple[str, ...]:
         """Every registered import that is not yet published."""
         with translated():
-            return tuple(sorted(self._redis.smembers(f"{self._prefix}:imports")))
+            return tuple(sorted(self._redis.smembers(self._keys.imports)))
 
     def forget(self, import_id: str, *, revision: int | None = None) -> None:
         """Drop an import's state: it is published, the store knows all.
@@ -466,11 +219,11 @@ class State:
         """
         parts = self.open_parts(import_id)
         names = [
-            *(self._import(import_id), f"{self._prefix}:imports", self._open(import_id)),
-            *(self._committed(import_id), self._due(import_id)),
-            *(self._tries(import_id), self._work(import_id)),
-            *(self._shard(import_id, part) for part in parts),
-            *(self._outcomes(import_id, part) for part in parts),
+            *(self._keys.import_(import_id), self._keys.imports, self._keys.open_parts(import_id)),
+            *(self._keys.committed(import_id), self._keys.due(import_id)),
+            *(self._keys.tries(import_id), self._keys.work(import_id)),
+            *(self._keys.shard(import_id, part) for part in parts),
+            *(self._keys.outcomes(import_id, part) for part in parts),
         ]
         with translated():
             self._run(_FORGET, names, [import_id, "" if revision is None else revision])
@@ -478,15 +231,15 @@ class State:
     def progress(self, import_id: str) -> Progress | None:
         """Counts of committed and open shards together; ``None`` if Redis knows nothing."""
         with translated():
-            fields = self._redis.hgetall(self._import(import_id))
+            fields = self._redis.hgetall(self._keys.import_(import_id))
             if "shards" not in fields:
                 return None
-            parts = self._redis.smembers(self._open(import_id))
+            parts = self._redis.smembers(self._keys.open_parts(import_id))
             with self._redis.pipeline(transaction=False) as pipe:
                 for part in parts:
-                    pipe.hgetall(self._shard(import_id, int(part)))
+                    pipe.hgetall(self._keys.shard(import_id, int(part)))
                 shards = pipe.execute()
-            committed = int(self._redis.hlen(self._committed(import_id)))
+            committed = int(self._redis.hlen(self._keys.committed(import_id)))
         tallies = [fields, *(shard for shard in shards if shard)]
         return Progress(
             counts=_counts(tallies, expected=int(fields["renders"])),
@@ -499,37 +252,39 @@ class State:
     def intent(self, import_id: str) -> str | None:
         """The cached intent of ``control.json``: run, pause or cancel; ``None`` if not cached."""
         with translated():
-            found = self._redis.hget(self._import(import_id), "intent")
+            found = self._redis.hget(self._keys.import_(import_id), "intent")
         return None if found is None else str(found)
 
     def cache_intent(self, import_id: str, intent: str) -> None:
         """Remember what ``control.json`` says; only of an import that is registered."""
         with translated():
-            if self._redis.hexists(self._import(import_id), "shards"):
-                self._redis.hset(self._import(import_id), "intent", intent)
+            if self._redis.hexists(self._keys.import_(import_id), "shards"):
+                self._redis.hset(self._keys.import_(import_id), "intent", intent)
 
     def add_spent(self, import_id: str, micro_usd: int) -> None:
         """Book money that a call of this import cost, settled or not."""
         with translated():
-            self._redis.hincrby(self._import(import_id), "spent_micro", micro_usd)
+            self._redis.hincrby(self._keys.import_(import_id), "spent_micro", micro_usd)
 
     def spent(self, import_id: str) -> int:
         """Micro-dollars that this import's calls cost so far, doubtful ones included."""
         with translated():
-            found = self._redis.hmget(self._import(import_id), ["spent_micro", "doubtful_micro"])
+            found = self._redis.hmget(
+                self._keys.import_(import_id), ["spent_micro", "doubtful_micro"]
+            )
         return sum(int(amount or 0) for amount in found)
 
     def add_doubtful(self, import_id: str, micro_usd: int) -> None:
         """Book a call that was never answered."""
         with translated():
-            self._redis.hincrby(self._import(import_id), "doubtful_micro", micro_usd)
+            self._redis.hincrby(self._keys.import_(import_id), "doubtful_micro", micro_usd)
 
     # -- the feeder --------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
         """Be the import's one feeder, if nobody else is; yields whether we are."""
-        key = self._import(import_id)
+        key = self._keys.import_(import_id)
         with translated():
             ours = bool(self._run(_TAKE_FEEDER, [key], [token, int(ttl_s * 1000)]))
         try:
@@ -553,7 +308,7 @@ class State:
         """Give a shard state, unless it has some or is committed; only the feeder may.
 
         Slots that are ``kept`` have their outcome at once; each other one is expected to be taken
-        up within ``within_s`` (see :meth:`overdue`), and may have cost something before.
+        up within ``within_s`` (see :mod:`catalog.work`), and may have cost something before.
         """
         lines = kept or {}
         status = "".join(LETTERS[lines[at].status] if at in lines else OPEN for at in range(slots))
@@ -564,13 +319,13 @@ class State:
             done = self._run(
                 _OPEN_SHARD,
                 [
-                    self._import(import_id),
-                    self._open(import_id),
-                    self._shard(import_id, part),
-                    self._committed(import_id),
-                    self._due(import_id),
-                    self._outcomes(import_id, part),
-                    self._tries(import_id),
+                    self._keys.import_(import_id),
+                    self._keys.open_parts(import_id),
+                    self._keys.shard(import_id, part),
+                    self._keys.committed(import_id),
+                    self._keys.due(import_id),
+                    self._keys.outcomes(import_id, part),
+                    self._keys.tries(import_id),
                 ],
                 [token, part, status, within_s, micro, len(lines), *written, *paid],
             )
@@ -579,12 +334,14 @@ class State:
     def open_parts(self, import_id: str) -> tuple[int, ...]:
         """Shards that have state."""
         with translated():
-            return tuple(sorted(int(part) for part in self._redis.smembers(self._open(import_id))))
+            return tuple(
+                sorted(int(part) for part in self._redis.smembers(self._keys.open_parts(import_id)))
+            )
 
     def open_slots(self, import_id: str, part: int) -> tuple[int, ...]:
         """Slots of a shard that are not settled."""
         with translated():
-            status = self._redis.hget(self._shard(import_id, part), "status") or ""
+            status = self._redis.hget(self._keys.shard(import_id, part), "status") or ""
         return tuple(at for at, letter in enumerate(status) if letter == OPEN)
 
     # -- shards ------------------------------------------------------------------------------
@@ -592,7 +349,7 @@ class State:
     def is_open(self, import_id: str, part: int, slot: int) -> bool:
         """Whether a slot still waits for its outcome."""
         with translated():
-            status = self._redis.hget(self._shard(import_id, part), "status") or ""
+            status = self._redis.hget(self._keys.shard(import_id, part), "status") or ""
         return slot < len(status) and status[slot] == OPEN
 
     def settle(
@@ -607,11 +364,11 @@ class State:
             changed, left = self._run(
                 _SETTLE,
                 [
-                    self._shard(line.import_id, part),
-                    self._outcomes(line.import_id, part),
-                    self._due(line.import_id),
-                    self._import(line.import_id),
-                    self._tries(line.import_id),
+                    self._keys.shard(line.import_id, part),
+                    self._keys.outcomes(line.import_id, part),
+                    self._keys.due(line.import_id),
+                    self._keys.import_(line.import_id),
+                    self._keys.tries(line.import_id),
                 ],
                 [
                     slot,
@@ -624,84 +381,16 @@ class State:
             )
         return Settled(changed=int(changed) == 1, left=int(left))
 
-    def expect(self, import_id: str, part: int, slots: Collection[int], *, within_s: float) -> None:
-        """Say that open slots are taken care of for so long: waiting, worked on, or put off."""
-        if slots:
-            with translated():
-                self._run(
-                    _EXPECT,
-                    [self._due(import_id)],
-                    [within_s, *(f"{part}:{slot}" for slot in slots)],
-                )
-
-    def begin_work(
-        self,
-        import_id: str,
-        part: int,
-        slots: Collection[int],
-        worker: str,
-        *,
-        stage: str,
-        within_s: float,
-    ) -> int:
-        """Say who works on open slots, and at which stage.
-
-        Returns how many processes died at this stage's work on one of them: where the last one to
-        say that he works on a slot fell silent, and did not end, that was a death. -1 if another
-        one is at the same work now, as far as is known: then nothing is begun.
-        """
-        with translated():
-            names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
-            members = [f"{part}:{slot}" for slot in slots]
-            return int(self._run(_BEGIN_WORK, names, [within_s, stage, worker, *members]))
-
-    def go_on_working(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
-    ) -> None:
-        """Say that the work on some slots goes on."""
-        with translated():
-            names = [self._due(import_id), self._work(import_id)]
-            members = [f"{part}:{slot}" for slot in slots]
-            self._run(_GO_ON, names, [within_s, worker, *members])
-
-    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
-        """Say that the work on some slots has ended, however."""
-        with translated():
-            members = [f"{part}:{slot}" for slot in slots]
-            names = [self._due(import_id), self._work(import_id)]
-            self._run(_END_WORK, names, [worker, *members])
-
-    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
-        """Open slots whose worker fell silent at work on them, told once; each is a death."""
-        with translated():
-            members = list(self._redis.hkeys(self._work(import_id)))
-            if not members:
-                return ()
-            names = [self._due(import_id), self._work(import_id), self._tries(import_id)]
-            found = self._run(_BURY_WORK, names, members)
-        pairs = (str(member).split(":") for member in found)
-        return tuple((int(part), int(slot)) for part, slot in pairs)
-
-    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
-        """Open slots, as part and slot, that nobody has taken care of in time; oldest first.
-
-        They wait in a queue longer than expected, or their message or its worker was lost.
-        """
-        with translated():
-            found = self._run(_OVERDUE, [self._due(import_id)], [])
-        pairs = (str(member).split(":") for member in found)
-        return tuple((int(part), int(slot)) for part, slot in pairs)
-
     def left(self, import_id: str, part: int) -> int:
         """Open renders of a shard; -1 if it has no state."""
         with translated():
-            left = self._redis.hget(self._shard(import_id, part), "left")
+            left = self._redis.hget(self._keys.shard(import_id, part), "left")
         return -1 if left is None else int(left)
 
     def outcomes(self, import_id: str, part: int) -> dict[int, ResultLine]:
         """Every outcome of a shard, by slot index."""
         with translated():
-            found = self._redis.hgetall(self._outcomes(import_id, part))
+            found = self._redis.hgetall(self._keys.outcomes(import_id, part))
         return {int(at): ResultLine.from_json(line) for at, line in found.items()}
 
     def commit(self, import_id: str, committed: ManifestPart, *, revision: int = 1) -> bool:
@@ -717,12 +406,12 @@ class State:
             done = self._run(
                 _COMMIT,
                 [
-                    self._import(import_id),
-                    self._open(import_id),
-                    self._committed(import_id),
-                    self._shard(import_id, committed.part),
-                    self._outcomes(import_id, committed.part),
-                    self._tries(import_id),
+                    self._keys.import_(import_id),
+                    self._keys.open_parts(import_id),
+                    self._keys.committed(import_id),
+                    self._keys.shard(import_id, committed.part),
+                    self._keys.outcomes(import_id, committed.part),
+                    self._keys.tries(import_id),
                 ],
                 [committed.part, committed.model_dump_json(), revision, *tally],
             )
@@ -731,110 +420,8 @@ class State:
     def committed(self, import_id: str) -> dict[int, ManifestPart]:
         """Committed shards."""
         with translated():
-            found = self._redis.hgetall(self._committed(import_id))
+            found = self._redis.hgetall(self._keys.committed(import_id))
         return {int(part): ManifestPart.from_json(line) for part, line in found.items()}
-
-    # -- leases ------------------------------------------------------------------------------
-
-    def acquire_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
-        """Become the render's one buyer, if there is none."""
-        with translated():
-            key = self._lease(render_id)
-            return bool(self._redis.set(key, token, nx=True, px=int(ttl_s * 1000)))
-
-    def renew_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
-        """Stay the buyer; ``False`` says that we are not any more."""
-        with translated():
-            return bool(self._run(_RENEW, [self._lease(render_id)], [token, int(ttl_s * 1000)]))
-
-    def release_lease(self, render_id: str, token: str) -> None:
-        """Stop being the buyer."""
-        with translated():
-            self._run(_RELEASE, [self._lease(render_id)], [token])
-
-    def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None:
-        """Make the lease read ``spooled on <host>``, whoever has it: its picture is paid for.
-
-        A buyer who loses it so finds out when he renews; what he gets becomes a later take.
-        """
-        with translated():
-            self._redis.set(
-                self._lease(render_id), f"{SPOOLED_ON}{host}", px=max(1, int(ttl_s * 1000))
-            )
-
-    def drop_spooled(self, render_id: str) -> None:
-        """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
-        with translated():
-            self._run(_DROP_SPOOLED, [self._lease(render_id)], [SPOOLED_ON])
-
-    # -- names -------------------------------------------------------------------------------
-
-    def _import(self, import_id: str) -> str:
-        return f"{self._prefix}:import:{import_id}"
-
-    def _open(self, import_id: str) -> str:
-        return f"{self._prefix}:open:{import_id}"
-
-    def _committed(self, import_id: str) -> str:
-        return f"{self._prefix}:committed:{import_id}"
-
-    def _shard(self, import_id: str, part: int) -> str:
-        return f"{self._prefix}:shard:{import_id}:{part}"
-
-    def _outcomes(self, import_id: str, part: int) -> str:
-        return f"{self._prefix}:outcomes:{import_id}:{part}"
-
-    def _due(self, import_id: str) -> str:
-        return f"{self._prefix}:due:{import_id}"
-
-    def _tries(self, import_id: str) -> str:
-        return f"{self._prefix}:tries:{import_id}"
-
-    def _work(self, import_id: str) -> str:
-        return f"{self._prefix}:work:{import_id}"
-
-    @property
-    def _recovered(self) -> str:
-        return f"{self._prefix}:recovered"
-
-    def _lease(self, render_id: str) -> str:
-        return f"{self._prefix}:lease:{render_id}"
-
-    def _run(self, script: str, keys: list[str], args: list[Any]) -> Any:
-        if script not in self._scripts:
-            self._scripts[script] = self._redis.register_script(script)
-        return self._scripts[script](keys=keys, args=args)
-
-
-def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
-    """A client with time-outs of its own (redis-py's default would retry for a minute)."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=5.0,
-        health_check_interval=30,
-    )
-
-
-def check(client: redis.Redis) -> None:
-    """Reach Redis once.
-
-    Raises:
-        StateUnavailable: it can't be reached, or refuses us.
-    """
-    with translated():
-        client.ping()
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Say of every fault of Redis that state is unavailable."""
-    try:
-        yield
-    except redis.RedisError as exc:
-        msg = f"Redis: {exc}"
-        raise StateUnavailable(msg) from exc
 
 
 def _counts(tallies: list[Mapping[str, Any]], *, expected: int) -> RenderCounts:

@@ -71,12 +71,12 @@ def main() -> int:
     if os.getppid() != int(os.environ.get("SKUSCENE_PARENT_PID", "0")):
         return OUTAGE  # it died before it could take us along
     order = json.loads(sys.stdin.read())
-    shape, work = WORK[order["task"]]
+    work = WORK[order["task"]]
     process = make_process()
     try:
         # Its parent says who is at work.
         desk = dataclasses.replace(process.desk(), alone=None, holds=SilentHolds())
-        jobs.run(order["task"], order["payload"], shape, work, desk)
+        jobs.run(order["task"], order["payload"], work, desk)
     except jobs.Outage as exc:
         sys.stderr.write(f"{exc}\n")
         return OUTAGE

@@ -19,6 +19,8 @@ import structlog
 from celery import signals
 
 from catalog import keys, queue
+from catalog.connection import open_redis
+from catalog.leases import Leases
 from catalog.models import load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
@@ -26,9 +28,10 @@ from catalog.queue import Queue
 from catalog.quota import Quota
 from catalog.quota_limits import limits_of
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
-from catalog.state import State, open_redis
+from catalog.state import State
 from catalog.store.opening import identify
 from catalog.store.reading import read_at_once
+from catalog.work import Work
 from worker import tasks
 from worker.alone import work_alone
 from worker.calls import Calls
@@ -136,10 +139,12 @@ class Process:
         store_id = identify(store)
         client = open_redis(str(settings.redis_url))
         state = State(client, store_id)
+        work = Work(client, store_id)
         calls = OpenCalls(client, store_id, lease_s=settings.lease_s)
         worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        leases = LeaseKeeper(
-            state, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
+        leases = Leases(client, store_id)
+        keeper = LeaseKeeper(
+            leases, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s, beat=calls.beat
         )
         # Nothing is bought for half a lease after Redis was restarted: then what was spent must be
         # in the ledger, to be counted.
@@ -149,6 +154,7 @@ class Process:
             settings.spool_folder / keys.slug(store_id),
             store,
             state,
+            leases,
             ledger,
             host=socket.gethostname(),
             put_deadline_s=settings.put_deadline_s,
@@ -156,7 +162,7 @@ class Process:
         )
         model = LazyModel(settings)
         holds = HoldKeeper(
-            state, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
+            work, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
         )
         turns = self._turns = TurnKeeper(
             Quota(client),
@@ -167,14 +173,15 @@ class Process:
             most_s=settings.quota_wait_s,
             is_free=load_models().is_preview,
         )
-        self._closing += [leases, holds, spool, ledger, turns, model]
+        self._closing += [keeper, holds, spool, ledger, turns, model]
         return Desk(
             store=store,
             store_id=store_id,
             state=state,
+            work=work,
             queue=Queue(self.app),
             calls=calls,
-            leases=leases,
+            leases=keeper,
             holds=holds,
             alone=work_alone,
             read_all=read_at_once,

@@ -27,6 +27,7 @@ from catalog.renders import LedgerLine, Purchase, Refusal, RenderSpec, Tokens, s
 from catalog.state import StateUnavailable
 from catalog.store.port import StoreError
 from worker import plans
+from worker.attempts import why_used_up
 from worker.concluding import conclude_call, sold
 from worker.errors import (
     LaneStopped,
@@ -124,11 +125,9 @@ def _end_turn(desk: Desk, turn: Turn, slot: PlannedSlot, fault: RenderError) -> 
 def _attempts(desk: Desk, claim: RenderClaim) -> int:
     """Which call of its slot this is; a fed-again message does not begin to count anew."""
     tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
-    limits = desk.limits
-    if tries.attempts >= limits.max_attempts:
-        raise Refused(tries.reason, f"all {tries.attempts} attempts are used up")
-    if tries.doubtful > limits.max_doubtful:
-        raise Refused(tries.reason, f"{tries.doubtful} calls left and were never answered")
+    why = why_used_up(tries, desk.limits)
+    if why is not None:
+        raise Refused(tries.reason, why)
     return tries.attempts + tries.doubtful + 1
 
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog import keys
+from catalog.epoch import Recovery
+from catalog.leases import SPOOLED_ON
 from catalog.renders import Purchase
-from catalog.state import SPOOLED_ON, Recovery
 from catalog.store.port import Conflict
 from worker.errors import TryLater
 
@@ -78,7 +79,7 @@ def _concluded(desk: Desk, call: OpenCall) -> bool:
     if holder is not None and holder.startswith(SPOOLED_ON):
         if _may_be_putting(desk, call) or _take_of(desk, call) is None:
             return False
-        desk.state.drop_spooled(call.render_id)
+        desk.leases.drop_spooled(call.render_id)
         holder = None
     if call.state == "sold" and not _is_overdue(desk, call):
         return False

@@ -13,9 +13,9 @@ import structlog
 
 from catalog import claims
 from catalog.claims import ImportClaim, ProductClaim
+from catalog.epoch import Recovery
 from catalog.results import Status
 from catalog.revisions import open_revision
-from catalog.state import Recovery
 from worker import plans, revisions
 from worker.commit import read_part
 from worker.settling import line_of, settle

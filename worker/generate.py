@@ -17,9 +17,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from catalog import claims, keys
+from catalog.epoch import Recovery
 from catalog.renders import Refusal, RenderRecord
 from catalog.results import Status
-from catalog.state import Recovery
 from worker import plans
 from worker.buying import buy
 from worker.concluding import conclude

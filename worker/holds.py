@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from catalog.state import StateUnavailable
+from catalog.connection import StateUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from worker.ports import State
+    from worker.ports import Work
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 class HoldKeeper:
     """Speaks for all the tasks of one process; made after the fork."""
 
-    def __init__(self, state: State, *, worker: str, ttl_s: float, renew_s: float) -> None:
-        self._state = state
+    def __init__(self, work: Work, *, worker: str, ttl_s: float, renew_s: float) -> None:
+        self._work = work
         self._worker = worker
         self._ttl_s = ttl_s
         self._renew_s = renew_s
@@ -44,7 +44,7 @@ class HoldKeeper:
         Yields how many processes have died at this stage's work on one of them; -1 if somebody
         else is at it, and then nothing is said.
         """
-        deaths = self._state.begin_work(
+        deaths = self._work.begin_work(
             import_id, part, slots, self._worker, stage=stage, within_s=self._ttl_s
         )
         if deaths < 0:
@@ -62,7 +62,7 @@ class HoldKeeper:
                 del self._held[number]
             # What can't be said now is taken for a death later; only three of them matter.
             with contextlib.suppress(StateUnavailable):
-                self._state.end_work(import_id, part, slots, self._worker)
+                self._work.end_work(import_id, part, slots, self._worker)
 
     def close(self) -> None:
         """Fall silent."""
@@ -79,7 +79,7 @@ class HoldKeeper:
                 held = list(self._held.values())
             try:
                 for import_id, part, slots in held:
-                    self._state.go_on_working(
+                    self._work.go_on_working(
                         import_id, part, slots, self._worker, within_s=self._ttl_s
                     )
             except StateUnavailable as exc:

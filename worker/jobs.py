@@ -6,20 +6,21 @@ never dropped: it is worked, enqueued again, settled with a reason, or parked as
 
 from __future__ import annotations
 
-import json
 import traceback
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from pydantic import ValidationError
 
 from catalog.claims import GENERATE, Claim, ProductClaim, RenderClaim
+from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery
 from catalog.queue import QueueUnavailable
+from catalog.reading import Unreadable, read_claim
 from catalog.results import Status
-from catalog.state import Recovery, StateUnavailable
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
+from worker.attempts import why_used_up
 from worker.errors import (
     LaneStopped,
     NoPicture,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from worker.ports import Desk, Limits
 
 log = structlog.get_logger(__name__)
-C = TypeVar("C", bound=Claim)
 
 _MOST_DOUBLINGS = 60
 DEATHS_BEFORE_ALONE = 3
@@ -50,20 +50,14 @@ class Outage(Exception):
     """Redis or the store is away: the message must stay where it is."""
 
 
-def run(
-    task: str,
-    payload: object,
-    shape: type[C],
-    work: Callable[[Desk, C], None],
-    desk: Desk,
-) -> None:
+def run(task: str, payload: object, work: Callable[[Desk, Any], None], desk: Desk) -> None:
     """Work one claim to its end, or see that it comes back.
 
     Raises:
         Outage: nothing can be done with it now; the broker must keep it.
     """
     try:
-        claim = _parsed(task, payload, shape, desk)
+        claim = _read(task, payload, desk)
         if claim is None:
             return
         if desk.state.recovery() in {Recovery.NEEDED, Recovery.BEGUN}:
@@ -75,11 +69,11 @@ def run(
         raise Outage(str(exc)) from exc
 
 
-def _parsed(task: str, payload: object, shape: type[C], desk: Desk) -> C | None:
+def _read(task: str, payload: object, desk: Desk) -> Claim | None:
     try:
-        claim = shape.model_validate_json(json.dumps(payload))
-    except (ValidationError, TypeError, ValueError) as exc:
-        _park(desk, task, payload, f"it can't be read: {exc}")
+        claim = read_claim(task, payload)
+    except Unreadable as exc:
+        _park(desk, task, payload, str(exc))
         return None
     if claim.store != desk.store_id:
         _park(desk, task, payload, f"it speaks of store {claim.store}; this is {desk.store_id}")
@@ -91,7 +85,9 @@ def _park(desk: Desk, task: str, payload: object, why: str) -> None:
     park(desk.store, task=task, payload=payload, why=why, at=desk.clock(), worker=desk.worker)
 
 
-def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
+def _worked_or_parked(
+    task: str, claim: Claim, work: Callable[[Desk, Any], None], desk: Desk
+) -> None:
     with structlog.contextvars.bound_contextvars(
         task=task, import_id=claim.import_id, part=getattr(claim, "part", None)
     ):
@@ -104,7 +100,7 @@ def _worked_or_parked(task: str, claim: C, work: Callable[[Desk, C], None], desk
             _park(desk, task, claim.model_dump(mode="json"), _trace(exc))
 
 
-def _worked(task: str, claim: C, work: Callable[[Desk, C], None], desk: Desk) -> None:
+def _worked(task: str, claim: Claim, work: Callable[[Desk, Any], None], desk: Desk) -> None:
     try:
         with _held(task, claim, desk) as deaths:
             _check_nobody_is_at_it(deaths, desk)
@@ -150,7 +146,7 @@ def _trace(exc: Exception) -> str:
     return f"{type(exc).__name__}: {exc} ({where.name}, line {where.lineno})"[:1_000]
 
 
-def _again_or_end(task: str, claim: C, exc: RenderError, desk: Desk) -> None:
+def _again_or_end(task: str, claim: Claim, exc: RenderError, desk: Desk) -> None:
     attempt = getattr(claim, "attempt", None)
     if attempt is None:
         # A control claim: the reconciler asks for it again. Sent from here as well, each of its
@@ -170,8 +166,7 @@ def _is_last(task: str, claim: Claim, attempt: int, desk: Desk) -> bool:
     if task != GENERATE or not isinstance(claim, RenderClaim):
         return attempt >= desk.limits.max_attempts
     tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
-    limits = desk.limits
-    return tries.attempts >= limits.max_attempts or tries.doubtful > limits.max_doubtful
+    return why_used_up(tries, desk.limits) is not None
 
 
 def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
@@ -179,7 +174,7 @@ def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
     part, slots = _slots(claim, desk)
     if slots:
         within_s = countdown_s + desk.limits.lease_s
-        desk.state.expect(claim.import_id, part, slots, within_s=within_s)
+        desk.work.expect(claim.import_id, part, slots, within_s=within_s)
     desk.queue.enqueue(task, claim, countdown_s=countdown_s)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from catalog.state import State, StateUnavailable
+from catalog.connection import StateUnavailable
+from catalog.leases import Leases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +27,13 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        state: State,
+        leases: Leases,
         *,
         ttl_s: float,
         renew_s: float,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state = state
+        self._leases = leases
         self._beat = beat
         self._ttl_s = ttl_s
         self._renew_s = renew_s
@@ -46,7 +47,7 @@ class LeaseKeeper:
     def held(self, render_id: str) -> Iterator[str | None]:
         """Be the render's buyer while the block runs; yields the lease's token if we are."""
         token = uuid.uuid4().hex
-        if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):
+        if not self._leases.acquire_lease(render_id, token, ttl_s=self._ttl_s):
             yield None
             return
         with self._guard:
@@ -59,7 +60,11 @@ class LeaseKeeper:
                 del self._held[token]
             # A lease that can't be given back ends by itself.
             with contextlib.suppress(StateUnavailable):
-                self._state.release_lease(render_id, token)
+                self._leases.release_lease(render_id, token)
+
+    def drop_spooled(self, render_id: str) -> None:
+        """End a lease that says where a paid answer waits; a buyer's stays."""
+        self._leases.drop_spooled(render_id)
 
     def close(self) -> None:
         """Stop renewing."""
@@ -83,7 +88,7 @@ class LeaseKeeper:
 
     def _renew_one(self, render_id: str, token: str) -> None:
         try:
-            if not self._state.renew_lease(render_id, token, ttl_s=self._ttl_s):
+            if not self._leases.renew_lease(render_id, token, ttl_s=self._ttl_s):
                 self._take_again(render_id, token)
         except StateUnavailable as exc:
             log.warning("lease_not_renewed", render_id=render_id, error=str(exc))
@@ -92,9 +97,9 @@ class LeaseKeeper:
         """Redis was emptied or we were too slow: take it again if nobody has it."""
         if not self._is_held(token):
             return
-        self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+        self._leases.acquire_lease(render_id, token, ttl_s=self._ttl_s)
         if not self._is_held(token):  # given back while we took it
-            self._state.release_lease(render_id, token)
+            self._leases.release_lease(render_id, token)
 
     def _is_held(self, token: str) -> bool:
         with self._guard:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog import keys
+from catalog.connection import StateUnavailable
 from catalog.renders import LedgerLine
-from catalog.state import StateUnavailable
 from catalog.store.port import StoreError, StoreRefuses
 
 if TYPE_CHECKING:

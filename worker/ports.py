@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from catalog.claims import Claim
+    from catalog.epoch import Epoch, Recovery
     from catalog.models import ModelTable, Platform
     from catalog.open_calls import OpenCall, Reserved, Tries
     from catalog.renders import LedgerLine, Refusal
     from catalog.results import ManifestPart, ResultLine
-    from catalog.state import Epoch, Progress, Recovery, Settled
+    from catalog.state import Progress, Settled
     from catalog.store.port import Store, Stored
     from worker.errors import RenderError
     from worker.model import Answer, TakeRequest
@@ -65,25 +66,6 @@ class State(Protocol):
         kept: Mapping[int, ResultLine] | None = None,
         paid_micro: Mapping[int, int] | None = None,
     ) -> bool: ...
-    def expect(
-        self, import_id: str, part: int, slots: Collection[int], *, within_s: float
-    ) -> None: ...
-    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
-    def begin_work(
-        self,
-        import_id: str,
-        part: int,
-        slots: Collection[int],
-        worker: str,
-        *,
-        stage: str,
-        within_s: float,
-    ) -> int: ...
-    def go_on_working(
-        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
-    ) -> None: ...
-    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
-    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
     def open_parts(self, import_id: str) -> tuple[int, ...]: ...
     def open_slots(self, import_id: str, part: int) -> tuple[int, ...]: ...
     def is_open(self, import_id: str, part: int, slot: int) -> bool: ...
@@ -104,7 +86,30 @@ class State(Protocol):
     def give_up_rebuilding(self, token: str) -> None: ...
     def finish_recovery(self) -> None: ...
     def buy_not_before(self) -> float: ...
-    def drop_spooled(self, render_id: str) -> None: ...
+
+
+class Work(Protocol):
+    """The work of all processes on open slots; see :class:`catalog.work.Work`."""
+
+    def expect(
+        self, import_id: str, part: int, slots: Collection[int], *, within_s: float
+    ) -> None: ...
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
+    def begin_work(
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
+    ) -> int: ...
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None: ...
+    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None: ...
+    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]: ...
 
 
 class Calls(Protocol):
@@ -144,10 +149,14 @@ class Queue(Protocol):
 
 
 class Leases(Protocol):
-    """One buyer per render."""
+    """One buyer per render; see :class:`worker.leases.LeaseKeeper`."""
 
     def held(self, render_id: str) -> AbstractContextManager[str | None]:
         """Be the render's buyer while the block runs; yields the lease's token if we are."""
+        ...
+
+    def drop_spooled(self, render_id: str) -> None:
+        """End a lease that says where a paid answer waits; a buyer's stays."""
         ...
 
 
@@ -387,6 +396,7 @@ class Desk:
     store: Store
     store_id: str
     state: State
+    work: Work
     queue: Queue
     leases: Leases
     ledger: Ledger

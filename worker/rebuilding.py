@@ -105,7 +105,7 @@ def _end(desk: Desk, call: OpenCall, line: LedgerLine) -> None:
     if call.state == "open":
         desk.calls.bury(call, line)
     if line.outcome == "picture":
-        desk.state.drop_spooled(line.render_id)
+        desk.leases.drop_spooled(line.render_id)
     desk.calls.close(call)
 
 

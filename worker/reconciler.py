@@ -16,10 +16,10 @@ import structlog
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ShardClaim
-from catalog.epoch import ensure_epoch
+from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery, ensure_epoch
 from catalog.queue import QueueUnavailable
 from catalog.revisions import open_revision, unpublished
-from catalog.state import Recovery, StateUnavailable
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.concluding import conclude_all
@@ -63,8 +63,8 @@ def _waiting(desk: Desk) -> dict[str, int]:
 def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
     if plans.intent(desk, import_id) == "pause":
         return
-    died = desk.state.bury_work(import_id)
-    overdue = tuple(slot for slot in desk.state.overdue(import_id) if slot not in set(died))
+    died = desk.work.bury_work(import_id)
+    overdue = tuple(slot for slot in desk.work.overdue(import_id) if slot not in set(died))
     if not overdue and not died:
         return
     imported = plans.read_import(desk.store, import_id)
@@ -77,7 +77,7 @@ def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
         log.warning("fed_again", import_id=import_id, renders=len(lost), died=len(died))
     for part in sorted({part for part, _ in lost}):
         slots = {slot for of, slot in lost if of == part}
-        desk.state.expect(import_id, part, slots, within_s=desk.limits.lease_s)
+        desk.work.expect(import_id, part, slots, within_s=desk.limits.lease_s)
         enqueue_products(desk, imported, part, only=slots)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from catalog.connection import StateUnavailable, check, open_redis
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need
-from catalog.state import StateUnavailable, check, open_redis
 from catalog.store.opening import StoreUrlError, identify, open_store, probe
 from catalog.store.port import Store, StoreError
 from worker.spool import SpoolUnusable, check_folder

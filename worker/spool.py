@@ -31,8 +31,8 @@ import structlog
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError
 
 from catalog import keys
+from catalog.connection import StateUnavailable
 from catalog.renders import LedgerLine, Purchase
-from catalog.state import StateUnavailable
 from catalog.store.port import StoreError, StoreRefuses, StoreUnavailable, sha256_hex
 from catalog.wire import RenderId, Sha256, Wire
 
@@ -85,11 +85,16 @@ class SpooledAnswer(PaidAnswer):
     host: str
 
 
-class SpoolState(Protocol):
-    """What is needed of :class:`catalog.state.State`."""
+class SpoolLeases(Protocol):
+    """What is needed of :class:`catalog.leases.Leases`."""
 
     def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None: ...
     def drop_spooled(self, render_id: str) -> None: ...
+
+
+class SpoolState(Protocol):
+    """What is needed of :class:`catalog.state.State`."""
+
     def is_registered(self, import_id: str) -> bool: ...
     def add_spent(self, import_id: str, micro_usd: int) -> None: ...
     def add_doubtful(self, import_id: str, micro_usd: int) -> None: ...
@@ -123,6 +128,7 @@ class Spool:
         directory: Path,
         store: Store,
         state: SpoolState,
+        leases: SpoolLeases,
         ledger: Ledger,
         *,
         host: str,
@@ -136,6 +142,7 @@ class Spool:
         self._folder = _Folder(directory)
         self._store = store
         self._state = state
+        self._leases = leases
         self._ledger = ledger
         self._host = host
         self._put_deadline_s = put_deadline_s
@@ -360,9 +367,9 @@ class Spool:
         ttl_s = max(1.0, self._remaining_s(held))
         render_id = held.answer.render_id
         with self._unless_redis_is_away(render_id):
-            self._state.mark_spooled(render_id, self._host, ttl_s=ttl_s)
+            self._leases.mark_spooled(render_id, self._host, ttl_s=ttl_s)
             if held.path.stem not in self._held:  # put while we marked it
-                self._state.drop_spooled(render_id)
+                self._leases.drop_spooled(render_id)
 
     def _drop(self, held: _Held) -> None:
         if not held.marked:
@@ -370,7 +377,7 @@ class Spool:
         render_id = held.answer.render_id
         self._undropped.add(render_id)
         with self._unless_redis_is_away(render_id):
-            self._state.drop_spooled(render_id)
+            self._leases.drop_spooled(render_id)
             held.marked = False
             self._undropped.discard(render_id)
 
@@ -380,7 +387,7 @@ class Spool:
         for render_id in list(self._undropped):
             with self._unless_redis_is_away(render_id):
                 if render_id not in waiting:
-                    self._state.drop_spooled(render_id)
+                    self._leases.drop_spooled(render_id)
                 self._undropped.discard(render_id)
 
     def _remaining_s(self, held: _Held) -> float:
@@ -408,7 +415,7 @@ class Spool:
             self._doubt(answer)
         render_id = _render_id_of(path)
         with self._unless_redis_is_away(render_id):
-            self._state.drop_spooled(render_id)
+            self._leases.drop_spooled(render_id)
 
     def _doubt(self, answer: SpooledAnswer) -> None:
         """Book a call whose answer nobody waits for any more."""

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.exceptions import Reject
 
 from catalog import claims
-from catalog.claims import Claim, ImportClaim, ProductClaim, RenderClaim, RepairClaim, ShardClaim
-from catalog.state import StateUnavailable
+from catalog.connection import StateUnavailable
 from catalog.store.port import StoreError
 from worker import jobs
 from worker.commit import commit
@@ -33,29 +32,28 @@ if TYPE_CHECKING:
 _OUTAGE_WAIT_S = 3.0
 
 
-WORK: Final[Mapping[str, tuple[type[Claim], Callable[[Desk, Any], None]]]] = {
-    claims.PREPARE: (ProductClaim, prepare),
-    claims.GENERATE: (RenderClaim, generate),
-    claims.FINISH: (RenderClaim, finish),
-    claims.FEED: (ImportClaim, feed),
-    claims.COMMIT: (ShardClaim, commit),
-    claims.PUBLISH: (ImportClaim, publish),
-    claims.REPAIR: (RepairClaim, repair),
+WORK: Final[Mapping[str, Callable[[Desk, Any], None]]] = {
+    claims.PREPARE: prepare,
+    claims.GENERATE: generate,
+    claims.FINISH: finish,
+    claims.FEED: feed,
+    claims.COMMIT: commit,
+    claims.PUBLISH: publish,
+    claims.REPAIR: repair,
 }
-"""What each task's message looks like, and which function of the core works it."""
+"""Which function of the core works each task's claims."""
 
 
 def register(app: Celery, desk: Callable[[], Desk], *, lease_s: float) -> None:
     """Register every task with the app."""
-    for name, (shape, work) in WORK.items():
-        _door(app, desk, name, shape, work, lease_s=lease_s)
+    for name, work in WORK.items():
+        _door(app, desk, name, work, lease_s=lease_s)
 
 
 def _door(
     app: Celery,
     desk: Callable[[], Desk],
     name: str,
-    shape: type[Claim],
     work: Callable[[Desk, Any], None],
     *,
     lease_s: float,
@@ -69,7 +67,7 @@ def _door(
     @app.task(name=name, shared=False, typing=False, default_retry_delay=delay_s)
     def door(payload: object) -> None:
         try:
-            jobs.run(name, payload, shape, work, desk())
+            jobs.run(name, payload, work, desk())
         except (jobs.Outage, StateUnavailable, StoreError) as exc:
             # A task that fails is acknowledged, and on Redis that means gone; a retry needs the
             # very Redis that may be away. Waiting here also keeps the thread from the next claim.

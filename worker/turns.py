@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from catalog import keys
+from catalog.connection import StateUnavailable
 from catalog.quota import Judged, Lane, Learnt, Left, Quota, Refusal, Slot
-from catalog.state import StateUnavailable
 from catalog.store.port import Conflict, StoreError
 from worker.errors import LaneStopped, Limited, Overloaded, RenderError, Snooze
 from worker.ports import Ask, FreeTurn

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from catalog.connection import StateUnavailable
 from catalog.queue import QueueUnavailable
 from catalog.results import Costs, ImportStatus, RenderCounts, RowCounts, ShardCounts
 from catalog.settings import SettingsError
-from catalog.state import StateUnavailable
 from catalog.store.opening import StoreUrlError
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from producers import cli, exits

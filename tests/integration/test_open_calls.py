@@ -13,13 +13,17 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from redis import Redis as Client
 
-from catalog.epoch import ensure_epoch
+from catalog.connection import open_redis
+from catalog.epoch import Epoch, Recovery, ensure_epoch
+from catalog.leases import Leases
 from catalog.money import Usd
 from catalog.open_calls import Gate, OpenCall, OpenCalls, Tries
 from catalog.renders import LedgerLine, Refusal
 from catalog.results import ResultLine, Status
-from catalog.state import Epoch, Recovery, State, open_redis
+from catalog.state import State
+from catalog.work import Work
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.waiting import wait_for
@@ -32,9 +36,11 @@ PRICE = 1_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Redis:
-    """The two halves of what Redis knows."""
+    """The parts of what Redis knows."""
 
     state: State | MemoryState
+    work: Work | MemoryState
+    leases: Leases | MemoryState
     calls: OpenCalls | MemoryState
 
     def ready(self, *, wait_s: float = 0.0) -> Redis:
@@ -56,9 +62,18 @@ class Redis:
 def redis(request: pytest.FixtureRequest) -> Redis:
     if request.param == "memory":
         memory = MemoryState()
-        return Redis(memory, memory)
+        return Redis(memory, memory, memory, memory)
     client = open_redis(request.getfixturevalue("redis_url"))
-    return Redis(State(client, STORE), OpenCalls(client, STORE, lease_s=30.0))
+    return parts_of(client)
+
+
+def parts_of(client: Client, *, lease_s: float = 30.0) -> Redis:
+    return Redis(
+        State(client, STORE),
+        Work(client, STORE),
+        Leases(client, STORE),
+        OpenCalls(client, STORE, lease_s=lease_s),
+    )
 
 
 def call(number: int = 1, *, slot: int = 0, render: str = RENDER, lease: str = "ours") -> OpenCall:
@@ -96,7 +111,7 @@ def ended(of: OpenCall, outcome: str, reason: str | None = None, *, micro: int =
 
 
 def leaves(redis: Redis, of: OpenCall, *, budget: int | None = None) -> Gate:
-    redis.state.acquire_lease(of.render_id, of.lease, ttl_s=60)
+    redis.leases.acquire_lease(of.render_id, of.lease, ttl_s=60)
     return redis.calls.reserve(of, budget_micro=budget).gate
 
 
@@ -143,7 +158,7 @@ def test_no_call_leaves_before_what_was_spent_is_known_again(redis: Redis) -> No
 
 def test_no_call_leaves_while_those_of_before_may_be_open(redis: Redis) -> None:
     redis.ready(wait_s=100)
-    redis.state.acquire_lease(RENDER, "ours", ttl_s=60)
+    redis.leases.acquire_lease(RENDER, "ours", ttl_s=60)
 
     said = redis.calls.reserve(call(), budget_micro=None)
 
@@ -161,7 +176,7 @@ def test_no_call_leaves_for_a_settled_slot_or_an_unknown_one(redis: Redis) -> No
 
 def test_no_call_leaves_without_its_lease(redis: Redis) -> None:
     redis.ready()
-    redis.state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    redis.leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
     assert redis.calls.reserve(call(), budget_micro=None).gate is Gate.LEASE_LOST
 
@@ -373,31 +388,31 @@ def test_a_worker_that_falls_silent_at_work_is_a_death_and_one_that_ends_is_none
     redis: Redis,
 ) -> None:
     redis.ready()
-    assert redis.state.begin_work(ID, 0, [0, 1], "w1", stage="finish", within_s=1) == 0
-    redis.state.end_work(ID, 0, [1], "w1")
+    assert redis.work.begin_work(ID, 0, [0, 1], "w1", stage="finish", within_s=1) == 0
+    redis.work.end_work(ID, 0, [1], "w1")
 
-    wait_for(lambda: redis.state.bury_work(ID) == ((0, 0),), 10, "the silence to be noticed")
+    wait_for(lambda: redis.work.bury_work(ID) == ((0, 0),), 10, "the silence to be noticed")
 
-    assert redis.state.bury_work(ID) == ()
-    assert redis.state.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
-    assert redis.state.begin_work(ID, 0, [1], "w2", stage="finish", within_s=60) == 0
-    assert redis.state.begin_work(ID, 0, [0], "w3", stage="generate", within_s=60) == 0
+    assert redis.work.bury_work(ID) == ()
+    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
+    assert redis.work.begin_work(ID, 0, [1], "w2", stage="finish", within_s=60) == 0
+    assert redis.work.begin_work(ID, 0, [0], "w3", stage="generate", within_s=60) == 0
 
 
 def test_whoever_takes_up_the_work_of_the_silent_counts_the_death(redis: Redis) -> None:
     redis.ready()
-    redis.state.begin_work(ID, 0, [0], "w1", stage="finish", within_s=1)
-    wait_for(lambda: (0, 0) in redis.state.overdue(ID), 10, "the silence")
+    redis.work.begin_work(ID, 0, [0], "w1", stage="finish", within_s=1)
+    wait_for(lambda: (0, 0) in redis.work.overdue(ID), 10, "the silence")
 
-    assert redis.state.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
+    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
 
 
 def test_work_on_a_settled_slot_leaves_nothing_behind(redis: Redis) -> None:
     redis.ready()
     redis.state.settle(settled(), part=0, slot=0)
 
-    assert redis.state.begin_work(ID, 0, [0], "w1", stage="finish", within_s=0) == 0
-    assert redis.state.bury_work(ID) == ()
+    assert redis.work.begin_work(ID, 0, [0], "w1", stage="finish", within_s=0) == 0
+    assert redis.work.bury_work(ID) == ()
 
 
 # -- a Redis that is started again -----------------------------------------------------------
@@ -413,11 +428,11 @@ def test_a_pause_in_which_nobody_reached_redis_lets_the_living_speak_first(
     server: EmbeddedRedis,
 ) -> None:
     client = open_redis(server.url)
-    calls = OpenCalls(client, STORE, lease_s=0.3)
-    redis = Redis(State(client, STORE), calls).ready()
+    redis = parts_of(client, lease_s=0.3).ready()
+    calls = redis.calls
     assert leaves(redis, call()) is Gate.GO
     other = call(2, slot=1, render="f" * 32)
-    redis.state.acquire_lease(other.render_id, other.lease, ttl_s=60)
+    redis.leases.acquire_lease(other.render_id, other.lease, ttl_s=60)
     began = redis.state.now()
     wait_for(lambda: redis.state.now() > began + 0.25, 5, "a pause of two thirds of a lease")
 
@@ -429,9 +444,9 @@ def test_a_pause_in_which_nobody_reached_redis_lets_the_living_speak_first(
 
 def test_every_key_of_a_call_carries_our_prefix(server: EmbeddedRedis) -> None:
     client = open_redis(server.url)
-    redis = Redis(State(client, STORE), OpenCalls(client, STORE)).ready()
+    redis = parts_of(client).ready()
     leaves(redis, call())
-    redis.state.begin_work(ID, 0, [0], "w", stage="finish", within_s=60)
+    redis.work.begin_work(ID, 0, [0], "w", stage="finish", within_s=60)
 
     assert all(str(key).startswith(f"skuscene:{STORE}:") for key in client.keys("*"))
 
@@ -439,11 +454,11 @@ def test_every_key_of_a_call_carries_our_prefix(server: EmbeddedRedis) -> None:
 def test_a_redis_that_was_restarted_with_its_file_is_not_believed_at_once(tmp_path: Path) -> None:
     with private_redis(directory=tmp_path) as server:
         client = open_redis(server.url)
-        redis = Redis(State(client, STORE), OpenCalls(client, STORE)).ready()
+        redis = parts_of(client).ready()
         assert leaves(redis, call()) is Gate.GO
     with private_redis(directory=tmp_path) as server:
         client = open_redis(server.url)
-        redis = Redis(State(client, STORE), OpenCalls(client, STORE))
+        redis = parts_of(client)
         other = call(2, slot=1, render="f" * 32)
 
         assert redis.calls.open_calls() == (call(),)
@@ -467,7 +482,7 @@ def test_all_imports_share_the_days_budget_with_calls_in_flight(redis: Redis) ->
     redis.ready()
     one, two = call(1, render="1" * 32), call(2, slot=1, render="2" * 32)
     for of in (one, two):
-        redis.state.acquire_lease(of.render_id, of.lease, ttl_s=60)
+        redis.leases.acquire_lease(of.render_id, of.lease, ttl_s=60)
 
     assert redis.calls.reserve(one, budget_micro=None, day_budget_micro=1_500).gate is Gate.GO
     held = redis.calls.reserve(two, budget_micro=None, day_budget_micro=1_500)

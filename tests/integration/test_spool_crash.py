@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import redis
 
+from catalog.connection import open_redis
 from catalog.keys import take
+from catalog.leases import Leases
 from catalog.renders import LedgerLine, Purchase, Tokens
-from catalog.state import State, open_redis
+from catalog.state import State
 from catalog.store.directory import DirectoryStore
 from catalog.store.port import Store
 from tests.support.running import BUCKET, House, house, s3_server
@@ -63,11 +65,14 @@ class Alone:
         return not import_id
 
 
-def spool_of(folder: Path, store: Store, state: Any = None, **options: float) -> Spool:
+def spool_of(
+    folder: Path, store: Store, state: Any = None, leases: Any = None, **options: float
+) -> Spool:
     return Spool(
         folder,
         store,
         state or Alone(),
+        leases or Alone(),
         Unbooked(),
         host="host-1",
         put_deadline_s=options.get("put_deadline_s", 0.0),
@@ -228,14 +233,14 @@ def test_a_bucket_that_comes_back_gets_what_waited_and_the_lease_ends(
     port = free_port()
     monkeypatch.setattr("tests.support.running.free_port", lambda: port)
     client = open_redis(redis_url)
-    state = State(client, "store-1")
+    state, leases = State(client, "store-1"), Leases(client, "store-1")
     store = opened(f"http://127.0.0.1:{port}", BUCKET)
-    spool = spool_of(tmp_path / "spool", store, state)
+    spool = spool_of(tmp_path / "spool", store, state, leases)
     lease = f"skuscene:store-1:lease:{answer(1).render_id}"
 
     kept = spool.keep(answer(1), picture(1))
     waits = client.get(lease)
-    buyer = state.acquire_lease(answer(1).render_id, "a buyer", ttl_s=30)
+    buyer = leases.acquire_lease(answer(1).render_id, "a buyer", ttl_s=30)
     with s3_server(tmp_path):
         put = spool.drain_once()
         stored = store.read(take(answer(1).render_id, 1, "png"))
@@ -247,23 +252,23 @@ def test_a_bucket_that_comes_back_gets_what_waited_and_the_lease_ends(
     assert stored is not None
     assert stored.content == picture(1)
     assert Purchase.from_metadata(dict(stored.metadata)).response_id == "answer-1"
-    assert state.acquire_lease(answer(1).render_id, "a buyer", ttl_s=30)
+    assert leases.acquire_lease(answer(1).render_id, "a buyer", ttl_s=30)
 
 
 def test_a_mark_takes_a_buyers_lease_and_its_end_leaves_a_buyers_alone(redis_url: str) -> None:
-    state = State(open_redis(redis_url), "store-1")
-    assert state.acquire_lease(RENDER, "a buyer", ttl_s=30)
+    leases = Leases(open_redis(redis_url), "store-1")
+    assert leases.acquire_lease(RENDER, "a buyer", ttl_s=30)
 
-    state.drop_spooled(RENDER)
-    kept_its_lease = state.renew_lease(RENDER, "a buyer", ttl_s=30)
-    state.mark_spooled(RENDER, "host-1", ttl_s=30)
-    lost_it = not state.renew_lease(RENDER, "a buyer", ttl_s=30)
-    state.release_lease(RENDER, "a buyer")
+    leases.drop_spooled(RENDER)
+    kept_its_lease = leases.renew_lease(RENDER, "a buyer", ttl_s=30)
+    leases.mark_spooled(RENDER, "host-1", ttl_s=30)
+    lost_it = not leases.renew_lease(RENDER, "a buyer", ttl_s=30)
+    leases.release_lease(RENDER, "a buyer")
 
     assert (kept_its_lease, lost_it) == (True, True)
-    assert not state.acquire_lease(RENDER, "another", ttl_s=30)
-    state.drop_spooled(RENDER)
-    assert state.acquire_lease(RENDER, "another", ttl_s=30)
+    assert not leases.acquire_lease(RENDER, "another", ttl_s=30)
+    leases.drop_spooled(RENDER)
+    assert leases.acquire_lease(RENDER, "another", ttl_s=30)
 
 
 # -- the whole worker ------------------------------------------------------------------------

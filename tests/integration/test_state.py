@@ -15,12 +15,15 @@ from typing import TypeAlias, TypeVar
 import pytest
 import redis
 
-from catalog.epoch import ensure_epoch
+from catalog.connection import StateUnavailable, check, open_redis
+from catalog.epoch import Epoch, Recovery, ensure_epoch
+from catalog.leases import Leases
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.revisions import unpublished
-from catalog.state import LETTERS, Epoch, Recovery, State, StateUnavailable, check, open_redis
+from catalog.state import LETTERS, State
+from catalog.work import Work
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port
@@ -28,6 +31,8 @@ from tests.support.waiting import wait_for
 from worker import ports
 
 AnyState: TypeAlias = State | MemoryState
+AnyWork: TypeAlias = Work | MemoryState
+AnyLeases: TypeAlias = Leases | MemoryState
 T = TypeVar("T")
 ID = "20261122-101500-0a1b2c3d"
 RENDER = "0123456789abcdef" * 2
@@ -38,6 +43,20 @@ def state(request: pytest.FixtureRequest) -> AnyState:
     if request.param == "memory":
         return MemoryState()
     return State(open_redis(request.getfixturevalue("redis_url")), "store-1")
+
+
+@pytest.fixture
+def work(state: AnyState, request: pytest.FixtureRequest) -> AnyWork:
+    if isinstance(state, MemoryState):
+        return state
+    return Work(open_redis(request.getfixturevalue("redis_url")), "store-1")
+
+
+@pytest.fixture
+def leases(state: AnyState, request: pytest.FixtureRequest) -> AnyLeases:
+    if isinstance(state, MemoryState):
+        return state
+    return Leases(open_redis(request.getfixturevalue("redis_url")), "store-1")
 
 
 def line(status: Status = Status.SUCCEEDED, *, usd: str = "0", sku: str = "A-1") -> ResultLine:
@@ -270,25 +289,27 @@ def test_a_slot_is_open_until_it_is_settled(state: AnyState) -> None:
     assert state.outcomes(ID, 0) == {1: line(Status.FAILED)}
 
 
-def test_a_slot_that_nobody_speaks_for_is_overdue(state: AnyState) -> None:
+def test_a_slot_that_nobody_speaks_for_is_overdue(state: AnyState, work: AnyWork) -> None:
     opened(state, within_s=0)
-    assert state.overdue(ID) == ((0, 0), (0, 1), (0, 2))
+    assert work.overdue(ID) == ((0, 0), (0, 1), (0, 2))
 
-    state.expect(ID, 0, [1], within_s=60)
+    work.expect(ID, 0, [1], within_s=60)
     state.settle(line(Status.FAILED), part=0, slot=2)
 
-    assert state.overdue(ID) == ((0, 0),)
+    assert work.overdue(ID) == ((0, 0),)
 
 
-def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(state: AnyState) -> None:
+def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(
+    state: AnyState, work: AnyWork
+) -> None:
     opened(state)
     state.settle(line(Status.FAILED), part=0, slot=0)
 
-    state.expect(ID, 0, [0, 7], within_s=0)
-    state.expect("unknown", 0, [0], within_s=0)
+    work.expect(ID, 0, [0, 7], within_s=0)
+    work.expect("unknown", 0, [0], within_s=0)
 
-    assert state.overdue(ID) == ()
-    assert state.overdue("unknown") == ()
+    assert work.overdue(ID) == ()
+    assert work.overdue("unknown") == ()
 
 
 def test_the_first_outcome_stands(state: AnyState) -> None:
@@ -410,7 +431,9 @@ def test_a_revision_knows_what_the_earlier_ones_cost(state: AnyState) -> None:
     assert state.spent(ID) == 100
 
 
-def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(state: AnyState) -> None:
+def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(
+    state: AnyState, work: AnyWork
+) -> None:
     opened(state)
     state.settle(line(Status.FAILED), part=0, slot=0)
     state.commit(ID, committed_part(1, failed=2))
@@ -419,13 +442,13 @@ def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(state: 
     state.forget(ID, revision=1)
 
     assert state.revision(ID) == 2
-    assert (state.open_parts(ID), state.committed(ID), state.overdue(ID)) == ((), {}, ())
+    assert (state.open_parts(ID), state.committed(ID), work.overdue(ID)) == ((), {}, ())
     found = state.progress(ID)
     assert found
     assert found.counts == RenderCounts(expected=5, open=5)
 
 
-def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> None:
+def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState, work: AnyWork) -> None:
     state.register(ID, shards=1, renders=3, revision=2)
     stays = {0: line(Status.SUCCEEDED, usd="0.039"), 2: line(Status.BLOCKED)}
     with state.feeder(ID, "f", ttl_s=60):
@@ -436,7 +459,7 @@ def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState) -> No
     assert state.open_slots(ID, 0) == (1,)
     assert state.left(ID, 0) == 1
     assert state.outcomes(ID, 0) == stays
-    assert state.overdue(ID) == ((0, 1),)
+    assert work.overdue(ID) == ((0, 1),)
     found = state.progress(ID)
     assert found
     assert found.counts == RenderCounts(expected=3, succeeded=1, blocked=1, open=1)
@@ -502,49 +525,49 @@ def test_progress_adds_up_open_and_committed_shards(state: AnyState) -> None:
 # -- leases ----------------------------------------------------------------------------------
 
 
-def test_of_sixteen_buyers_of_a_render_one_gets_the_lease(state: AnyState) -> None:
-    got = at_once(lambda number: state.acquire_lease(RENDER, f"token-{number}", ttl_s=60))
+def test_of_sixteen_buyers_of_a_render_one_gets_the_lease(leases: AnyLeases) -> None:
+    got = at_once(lambda number: leases.acquire_lease(RENDER, f"token-{number}", ttl_s=60))
 
     assert got.count(True) == 1
 
 
-def test_only_its_holder_renews_or_gives_back_a_lease(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "mine", ttl_s=60)
+def test_only_its_holder_renews_or_gives_back_a_lease(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "mine", ttl_s=60)
 
-    assert not state.renew_lease(RENDER, "theirs", ttl_s=60)
-    state.release_lease(RENDER, "theirs")
-    assert not state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert not leases.renew_lease(RENDER, "theirs", ttl_s=60)
+    leases.release_lease(RENDER, "theirs")
+    assert not leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
-    assert state.renew_lease(RENDER, "mine", ttl_s=60)
-    state.release_lease(RENDER, "mine")
-    assert state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert leases.renew_lease(RENDER, "mine", ttl_s=60)
+    leases.release_lease(RENDER, "mine")
+    assert leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
 
-def test_a_lease_that_is_not_renewed_ends(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "dead", ttl_s=0.1)
+def test_a_lease_that_is_not_renewed_ends(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "dead", ttl_s=0.1)
 
     wait_for(
-        lambda: state.acquire_lease(RENDER, "next", ttl_s=60), 5, "the dead buyer's lease to end"
+        lambda: leases.acquire_lease(RENDER, "next", ttl_s=60), 5, "the dead buyer's lease to end"
     )
 
-    assert not state.renew_lease(RENDER, "dead", ttl_s=60)
-    state.release_lease(RENDER, "dead")
-    assert not state.acquire_lease(RENDER, "third", ttl_s=60)
+    assert not leases.renew_lease(RENDER, "dead", ttl_s=60)
+    leases.release_lease(RENDER, "dead")
+    assert not leases.acquire_lease(RENDER, "third", ttl_s=60)
 
 
-def test_a_renewed_lease_lasts(state: AnyState) -> None:
-    state.acquire_lease(RENDER, "mine", ttl_s=0.2)
+def test_a_renewed_lease_lasts(state: AnyState, leases: AnyLeases) -> None:
+    leases.acquire_lease(RENDER, "mine", ttl_s=0.2)
 
-    assert state.renew_lease(RENDER, "mine", ttl_s=60)
+    assert leases.renew_lease(RENDER, "mine", ttl_s=60)
 
     began = state.now()
     wait_for(lambda: state.now() > began + 0.3, 5, "the first span to pass")
-    assert not state.acquire_lease(RENDER, "theirs", ttl_s=60)
+    assert not leases.acquire_lease(RENDER, "theirs", ttl_s=60)
 
 
-def test_leases_of_two_renders_are_two(state: AnyState) -> None:
-    assert state.acquire_lease(RENDER, "one", ttl_s=60)
-    assert state.acquire_lease("f" * 32, "two", ttl_s=60)
+def test_leases_of_two_renders_are_two(leases: AnyLeases) -> None:
+    assert leases.acquire_lease(RENDER, "one", ttl_s=60)
+    assert leases.acquire_lease("f" * 32, "two", ttl_s=60)
 
 
 # -- the epoch -------------------------------------------------------------------------------
@@ -642,11 +665,12 @@ def test_an_emptied_redis_waits_for_calls_that_may_be_open(state: AnyState) -> N
 def test_two_stores_on_one_redis_do_not_meet(redis_url: str) -> None:
     one, other = (State(open_redis(redis_url), name) for name in ("store-1", "store-2"))
     opened(one)
-    one.acquire_lease(RENDER, "t", ttl_s=60)
+    mine, theirs = (Leases(open_redis(redis_url), name) for name in ("store-1", "store-2"))
+    mine.acquire_lease(RENDER, "t", ttl_s=60)
     one.begin_epoch("e", buy_not_before=0)
 
     assert other.running() == ()
-    assert other.acquire_lease(RENDER, "t", ttl_s=60)
+    assert theirs.acquire_lease(RENDER, "t", ttl_s=60)
     assert other.epoch() is Epoch.NONE
     assert other.claim_recovery("a")
 
@@ -656,7 +680,7 @@ def test_every_key_of_ours_carries_our_prefix(redis_url: str) -> None:
     state = State(client, "store-1")
     opened(state)
     state.settle(line(), part=0, slot=0)
-    state.acquire_lease(RENDER, "t", ttl_s=60)
+    Leases(client, "store-1").acquire_lease(RENDER, "t", ttl_s=60)
     state.begin_epoch("e", buy_not_before=0)
     state.claim_recovery("a")
 
@@ -685,7 +709,7 @@ def test_only_commands_of_redis_6_2_are_used(
     client = open_redis(redis_url)
     state = State(client, "store-1")
     client.config_resetstat()
-    use_everything(state)
+    use_everything(state, Leases(client, "store-1"))
 
     used = {name.removeprefix("cmdstat_") for name in client.info("commandstats")}
 
@@ -699,7 +723,7 @@ def test_only_commands_of_redis_6_2_are_used(
     }
 
 
-def use_everything(state: State) -> None:
+def use_everything(state: State, leases: Leases) -> None:
     state.begin_epoch("e", buy_not_before=0)
     state.buy_not_before()
     state.claim_recovery("a")
@@ -716,9 +740,9 @@ def use_everything(state: State) -> None:
     state.progress(ID)
     state.commit(ID, committed_part(0, succeeded=1))
     state.committed(ID)
-    state.acquire_lease(RENDER, "t", ttl_s=1)
-    state.renew_lease(RENDER, "t", ttl_s=1)
-    state.release_lease(RENDER, "t")
+    leases.acquire_lease(RENDER, "t", ttl_s=1)
+    leases.renew_lease(RENDER, "t", ttl_s=1)
+    leases.release_lease(RENDER, "t")
     state.running()
     state.forget(ID)
 
@@ -740,7 +764,7 @@ CALLS: dict[str, Callable[[State], object]] = {
     "forget": lambda state: state.forget(ID),
     "settle": lambda state: state.settle(line(), part=0, slot=0),
     "commit": lambda state: state.commit(ID, committed_part()),
-    "lease": lambda state: state.acquire_lease(RENDER, "t", ttl_s=1),
+    "lease": lambda state: Leases(state._redis, "store-1").acquire_lease(RENDER, "t", ttl_s=1),
 }
 
 
@@ -799,9 +823,11 @@ def test_a_redis_that_wants_a_password_says_so() -> None:
 
 def test_the_double_has_all_that_the_stages_ask_for() -> None:
     double: ports.State = MemoryState()
+    work: ports.Work = MemoryState()
     leases: ports.Leases = MemoryState()
 
     assert isinstance(double, MemoryState)
+    assert isinstance(work, MemoryState)
     with leases.held(RENDER) as ours, leases.held(RENDER) as theirs:
         assert ours
         assert theirs is None

@@ -11,9 +11,9 @@ import pytest
 import redis as redis_py
 
 from catalog import keys
+from catalog.connection import open_redis
 from catalog.quota import Lane, Learnt, Quota
 from catalog.quota_limits import QuotaLimits
-from catalog.state import open_redis
 from tests.support.memory import MemoryStore
 from tests.support.waiting import wait_for
 from worker.errors import LaneStopped, Limited, OutcomeUnknown, Overloaded, Snooze, TryLater

@@ -66,7 +66,7 @@ MUTATIONS: Final = (
     Mutation(
         name="no lease",
         where="worker.leases:LeaseKeeper.held",
-        old="if not self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s):",
+        old="if not self._leases.acquire_lease(render_id, token, ttl_s=self._ttl_s):",
         new="if False:",
     ),
     Mutation(
@@ -108,7 +108,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a spooled answer keeps no buyer away",
         where="worker.spool:Spool._mark",
-        old="self._state.mark_spooled(render_id, self._host, ttl_s=ttl_s)",
+        old="self._leases.mark_spooled(render_id, self._host, ttl_s=ttl_s)",
         new="pass",
     ),
     Mutation(
@@ -179,13 +179,13 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="doubt has no end",
-        where="worker.buying:_attempts",
+        where="worker.attempts:why_used_up",
         old="if tries.doubtful > limits.max_doubtful:",
         new="if False:",
     ),
     Mutation(
         name="attempts have no end",
-        where="worker.buying:_attempts",
+        where="worker.attempts:why_used_up",
         old="if tries.attempts >= limits.max_attempts:",
         new="if False:",
     ),

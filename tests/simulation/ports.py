@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from catalog.claims import Claim
+from catalog.connection import StateUnavailable
+from catalog.leases import SPOOLED_ON
 from catalog.open_calls import Gate
 from catalog.queue import QueueUnavailable
 from catalog.results import ManifestPart
-from catalog.state import SPOOLED_ON, StateUnavailable
 from catalog.store.port import Created, Listed, Stored, StoreUnavailable
 from tests.simulation.auditor import Call
 from tests.support.desk import MODEL, USAGE, Downloaded, TinyImaging

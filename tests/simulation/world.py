@@ -41,6 +41,7 @@ import worker.reconciler
 import worker.spool
 from catalog import claims, keys
 from catalog.claims import claim_name
+from catalog.connection import StateUnavailable
 from catalog.imports import Control, Import
 from catalog.models import load_models
 from catalog.money import Usd
@@ -48,7 +49,6 @@ from catalog.queue import QueueUnavailable
 from catalog.results import ResultLine
 from catalog.revisions import open_revision
 from catalog.schemas import schema_of
-from catalog.state import StateUnavailable
 from catalog.store.port import Store, StoreError
 from catalog.wire import Wire
 from producers.importing import hand_over
@@ -185,6 +185,7 @@ class _Spool(Spool):
             folder,
             store,
             cast("Any", StateClient(world, process)),
+            cast("Any", StateClient(world, process)),
             process.ledger,
             host=folder.name,
             put_deadline_s=LIMITS.put_deadline_s,
@@ -251,6 +252,7 @@ class Process:
             store=store,
             store_id=STORE_ID,
             state=state,
+            work=state,
             queue=QueueClient(world, self),
             leases=self.leases,
             calls=state,
@@ -286,11 +288,11 @@ class Process:
         outage: list[jobs.Outage] = []
 
         def work() -> None:
-            shape, stage = WORK[task]
+            stage = WORK[task]
             payload = claim.model_dump(mode="json")
             job = self.world.begin(task, payload)
             try:
-                jobs.run(task, payload, shape, stage, process.desk_)
+                jobs.run(task, payload, stage, process.desk_)
             except jobs.Outage as exc:
                 outage.append(exc)
             self.world.auditor.job_ends(
@@ -366,11 +368,11 @@ class Process:
 
     def _worked(self, delivery: Delivery) -> None:
         message = delivery.message
-        shape, stage = WORK[message.task]
+        stage = WORK[message.task]
         job = self.world.begin(message.task, message.payload)
         payload = json.loads(json.dumps(message.payload))
         try:
-            jobs.run(message.task, payload, shape, stage, self.desk_)
+            jobs.run(message.task, payload, stage, self.desk_)
         except jobs.Outage:
             self._job_ends(job, acked=False)
             self._retry(delivery)

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from catalog import claims, keys
 from catalog.claims import Claim, ImportClaim
+from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery
 from catalog.imports import (
     Control,
     Counts,
@@ -37,6 +39,7 @@ from catalog.imports import (
     PlannedSlot,
     PlanPart,
 )
+from catalog.leases import Leases as KeptLeases
 from catalog.models import load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
@@ -45,8 +48,9 @@ from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, RenderRecord
 from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook
-from catalog.state import Recovery, State, StateUnavailable
+from catalog.state import State
 from catalog.store.port import StoreError, sha256_hex
+from catalog.work import Work
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
 from worker.errors import ReferenceUnusable, Refused, TryLater
@@ -346,8 +350,8 @@ class _WatchedQueue(MemoryQueue):
 class _PlainLeases:
     """Leases without a renewing thread; the dead give nothing back."""
 
-    def __init__(self, state: State, effects: Effects, ttl_s: float) -> None:
-        self._state = state
+    def __init__(self, kept: KeptLeases, effects: Effects, ttl_s: float) -> None:
+        self._kept = kept
         self._effects = effects
         self._ttl_s = ttl_s
         self._tokens = itertools.count()
@@ -356,29 +360,33 @@ class _PlainLeases:
     def held(self, render_id: str) -> Iterator[str | None]:
         token = f"token-{next(self._tokens)}"
         self._effects.before("lease")
-        ours = self._state.acquire_lease(render_id, token, ttl_s=self._ttl_s)
+        ours = self._kept.acquire_lease(render_id, token, ttl_s=self._ttl_s)
         try:
             yield token if ours else None
         except Died:
             raise
         except BaseException:
-            self._state.release_lease(render_id, token)
+            self._kept.release_lease(render_id, token)
             raise
-        self._state.release_lease(render_id, token)
+        self._kept.release_lease(render_id, token)
+
+    def drop_spooled(self, render_id: str) -> None:
+        self._effects.look("state.drop_spooled")
+        self._kept.drop_spooled(render_id)
 
 
 class _PlainHolds:
     """Holds without a renewing thread; the dead do not say that their work has ended."""
 
-    def __init__(self, state: State, ttl_s: float) -> None:
-        self._state = state
+    def __init__(self, work: Work, ttl_s: float) -> None:
+        self._work = work
         self._ttl_s = ttl_s
         self._works = itertools.count()
 
     @contextmanager
     def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         worker = f"work-{next(self._works)}"
-        deaths = self._state.begin_work(
+        deaths = self._work.begin_work(
             import_id, part, slots, worker, stage=stage, within_s=self._ttl_s
         )
         if deaths < 0:
@@ -389,9 +397,9 @@ class _PlainHolds:
         except Died:
             raise
         except BaseException:
-            self._state.end_work(import_id, part, slots, worker)
+            self._work.end_work(import_id, part, slots, worker)
             raise
-        self._state.end_work(import_id, part, slots, worker)
+        self._work.end_work(import_id, part, slots, worker)
 
 
 class ListLedger:
@@ -477,8 +485,10 @@ class Workplace:
         chosen = Limits(**{**{name: getattr(LIMITS, name) for name in _LIMITS}, **limits})
         # With a client everything that Redis knows is in a real one.
         state: Any = State(client, STORE_ID) if client else self.memory
+        work: Any = Work(client, STORE_ID) if client else self.memory
+        kept: Any = KeptLeases(client, STORE_ID) if client else self.memory
         calls: Any = OpenCalls(client, STORE_ID) if client else self.memory
-        leases: Leases = _PlainLeases(state, self.effects, chosen.lease_s)
+        leases: Leases = _PlainLeases(kept, self.effects, chosen.lease_s)
         ledger: Ledger = self.ledger
         # Made when something is spooled, which few tests come to.
         folder = Path(tempfile.gettempdir()) / f"sks-desk-{uuid.uuid4().hex}"
@@ -486,6 +496,7 @@ class Workplace:
         self.spool = Spool(
             folder,
             store or self.store,
+            self.memory,
             self.memory,
             ledger,
             host="host-1",
@@ -500,11 +511,12 @@ class Workplace:
             store=store or self.store,
             store_id=STORE_ID,
             state=cast("Any", _WatchedState(state, self.effects)),
+            work=cast("Any", _WatchedState(work, self.effects)),
             queue=self.queue,
             calls=cast("Any", _WatchedState(calls, self.effects)),
             leases=leases,
             alone=self.works_alone,
-            holds=_PlainHolds(state, chosen.lease_s),
+            holds=_PlainHolds(work, chosen.lease_s),
             ledger=ledger,
             spool=self.spool,
             fetch=self.shop.fetch,
@@ -523,10 +535,10 @@ class Workplace:
 
     def works_alone(self, task: str, claim: Claim) -> bool:
         """Work a claim as in a process of its own: a death there ends nobody else."""
-        shape, stage = WORK[task]
+        stage = WORK[task]
         desk = dataclasses.replace(self.desk, alone=None, holds=SilentHolds())
         try:
-            jobs.run(task, json.loads(claim.to_json()), shape, stage, desk)
+            jobs.run(task, json.loads(claim.to_json()), stage, desk)
         except Died:
             self.deaths += 1
             return False
@@ -582,11 +594,11 @@ class Workplace:
 
     def work(self, message: Message) -> None:
         """Deliver one message; a death or an outage gives it back to the queue."""
-        shape, stage = WORK[message.task]
+        stage = WORK[message.task]
         self.clock.sleep(message.countdown_s)
         payload = json.loads(message.claim.to_json())
         try:
-            jobs.run(message.task, payload, shape, stage, self.desk)
+            jobs.run(message.task, payload, stage, self.desk)
         except jobs.Outage:
             self.outages += 1
             self.queue.waiting.append(message)

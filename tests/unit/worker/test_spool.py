@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from catalog import keys
+from catalog.connection import StateUnavailable
 from catalog.money import Usd
 from catalog.renders import LedgerLine, Purchase, Tokens
-from catalog.state import StateUnavailable
 from catalog.store.port import Stored, StoreRefuses, StoreUnavailable
 from tests.support.memory import MemoryStore
 from tests.support.waiting import wait_for
@@ -96,6 +96,7 @@ class Place:
         spool = Spool(
             self.folder,
             self.store,
+            self.marks,
             self.marks,
             self.book,
             host=host,

@@ -274,7 +274,7 @@ def test_a_fault_of_ours_after_the_sale_is_booked_as_doubtful() -> None:
     message = place.queue.take(claims.GENERATE)
     assert message is not None
     desk = replace(place.desk, ask=break_after_the_sale)
-    jobs.run(claims.GENERATE, message.claim.model_dump(mode="json"), RenderClaim, generate, desk)
+    jobs.run(claims.GENERATE, message.claim.model_dump(mode="json"), generate, desk)
     place.run()
 
     assert place.statuses("monday") == {"failed": 1}
@@ -292,7 +292,7 @@ def test_a_model_without_a_price_is_not_asked() -> None:
     message = place.queue.take(claims.GENERATE)
     assert message is not None
     desk = replace(place.desk, models=gone)
-    jobs.run(claims.GENERATE, message.claim.model_dump(mode="json"), RenderClaim, generate, desk)
+    jobs.run(claims.GENERATE, message.claim.model_dump(mode="json"), generate, desk)
 
     assert place.sold.total() == 0
     assert place.memory.outcomes("monday", 0)[0].status == "failed"

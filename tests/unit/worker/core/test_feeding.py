@@ -8,10 +8,10 @@ import pytest
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim
+from catalog.connection import StateUnavailable, open_redis
 from catalog.epoch import ensure_epoch
 from catalog.imports import Control
 from catalog.money import Usd
-from catalog.state import StateUnavailable, open_redis
 from tests.support.desk import ESTIMATE, PRICE, STORE_ID, Wanted, Workplace, address, wanted
 from worker import plans
 from worker.feeder import feed

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from catalog.state import State
+from catalog.leases import Leases
 from tests.support.memory import MemoryState
 from tests.support.waiting import wait_for
 from worker.leases import LeaseKeeper
@@ -21,7 +21,7 @@ RENDER = "ab" * 16
 def _keeper(
     state: MemoryState, *, ttl_s: float = 0.5, renew_s: float = 0.02
 ) -> Iterator[LeaseKeeper]:
-    keeper = LeaseKeeper(cast("State", state), ttl_s=ttl_s, renew_s=renew_s)
+    keeper = LeaseKeeper(cast("Leases", state), ttl_s=ttl_s, renew_s=renew_s)
     try:
         yield keeper
     finally:

@@ -9,10 +9,10 @@ import pytest
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ShardClaim
+from catalog.connection import open_redis
 from catalog.imports import Control, Retry
 from catalog.results import CatalogPointer
 from catalog.revisions import open_revision, unpublished
-from catalog.state import open_redis
 from catalog.store.port import sha256_hex
 from producers import control, reporting, retrying
 from producers.control import ControlRefused

@@ -1,0 +1,53 @@
+"""Who may buy a render: does somebody do so now, or does its paid answer wait on a disk?
+
+A lease is one key that ends by itself. It carries its buyer's token, or the host on whose disk the
+answer waits, which keeps every buyer away.
+"""
+
+from __future__ import annotations
+
+from catalog.connection import Part, translated
+
+_DROP_SPOOLED = """
+local holder = redis.call('GET', KEYS[1])
+if holder and string.sub(holder, 1, #ARGV[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+SPOOLED_ON = "spooled on "
+"""How a lease begins whose paid answer waits on the disk of the host that it goes on to name."""
+
+
+class Leases(Part):
+    """The leases of all renders."""
+
+    def acquire_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        """Become the render's one buyer, if there is none."""
+        with translated():
+            key = self._keys.lease(render_id)
+            return bool(self._redis.set(key, token, nx=True, px=int(ttl_s * 1000)))
+
+    def renew_lease(self, render_id: str, token: str, *, ttl_s: float) -> bool:
+        """Stay the buyer; ``False`` says that we are not any more."""
+        with translated():
+            return self._renew(self._keys.lease(render_id), token, ttl_s=ttl_s)
+
+    def release_lease(self, render_id: str, token: str) -> None:
+        """Stop being the buyer."""
+        with translated():
+            self._release(self._keys.lease(render_id), token)
+
+    def mark_spooled(self, render_id: str, host: str, *, ttl_s: float) -> None:
+        """Make the lease read ``spooled on <host>``, whoever has it: its picture is paid for.
+
+        A buyer who loses it so finds out when he renews; what he gets becomes a later take.
+        """
+        with translated():
+            self._redis.set(
+                self._keys.lease(render_id), f"{SPOOLED_ON}{host}", px=max(1, int(ttl_s * 1000))
+            )
+
+    def drop_spooled(self, render_id: str) -> None:
+        """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
+        with translated():
+            self._run(_DROP_SPOOLED, [self._keys.lease(render_id)], [SPOOLED_ON])

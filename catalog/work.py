@@ -1,0 +1,187 @@
+"""Who takes care of an open slot?
+
+Messages can be doubled or lost, and a process can die at its work. So each open slot carries a
+time by which somebody must have spoken for it, and whoever works on it says so; who fell silent
+without an end has died at it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catalog.connection import Part, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_EXPECT = """
+local t = redis.call('TIME')
+local due = tonumber(t[1]) + tonumber(t[2]) / 1000000 + tonumber(ARGV[1])
+for i = 2, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
+end
+return 1
+"""
+
+_OVERDUE = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)
+"""
+
+_WORK = """
+local t = redis.call('TIME')
+local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local function at_work(member)
+  local found = redis.call('HGET', KEYS[2], member) or ''
+  local stage, ends, worker = string.match(found, '^([^|]*)|([^|]*)|(.*)$')
+  return stage, tonumber(ends or '0'), worker
+end
+"""
+
+_BEGIN_WORK = (
+    _WORK
+    + """
+for i = 4, #ARGV do
+  local stage, ends, worker = at_work(ARGV[i])
+  if stage == ARGV[2] and worker ~= ARGV[3] and ends > now then return -1 end
+end
+local due = now + tonumber(ARGV[1])
+local deaths = 0
+for i = 4, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
+    local stage, ends = at_work(ARGV[i])
+    if stage and ends <= now then redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1) end
+    redis.call('ZADD', KEYS[1], due, ARGV[i])
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[2] .. '|' .. due .. '|' .. ARGV[3])
+    local died = redis.call('HGET', KEYS[3], ARGV[2] .. ':' .. ARGV[i])
+    deaths = math.max(deaths, tonumber(died or '0'))
+  end
+end
+return deaths
+"""
+)
+
+_GO_ON = (
+    _WORK
+    + """
+local due = now + tonumber(ARGV[1])
+for i = 3, #ARGV do
+  local stage, _, worker = at_work(ARGV[i])
+  if worker == ARGV[2] then
+    redis.call('HSET', KEYS[2], ARGV[i], stage .. '|' .. due .. '|' .. worker)
+  end
+  if redis.call('ZSCORE', KEYS[1], ARGV[i]) then redis.call('ZADD', KEYS[1], due, ARGV[i]) end
+end
+return 1
+"""
+)
+
+_END_WORK = (
+    _WORK
+    + """
+for i = 2, #ARGV do
+  local _, _, worker = at_work(ARGV[i])
+  if worker == ARGV[1] then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+return 1
+"""
+)
+
+_BURY_WORK = (
+    _WORK
+    + """
+local died = {}
+for i = 1, #ARGV do
+  local stage, ends = at_work(ARGV[i])
+  if stage and ends <= now then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
+      redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1)
+      died[#died + 1] = ARGV[i]
+    end
+  end
+end
+return died
+"""
+)
+
+
+class Work(Part):
+    """The work of all processes on open slots."""
+
+    def expect(self, import_id: str, part: int, slots: Collection[int], *, within_s: float) -> None:
+        """Say that open slots are taken care of for so long: waiting, worked on, or put off."""
+        if slots:
+            with translated():
+                self._run(
+                    _EXPECT,
+                    [self._keys.due(import_id)],
+                    [within_s, *(f"{part}:{slot}" for slot in slots)],
+                )
+
+    def overdue(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        """Open slots, as part and slot, that nobody has taken care of in time; oldest first.
+
+        They wait in a queue longer than expected, or their message or its worker was lost.
+        """
+        with translated():
+            found = self._run(_OVERDUE, [self._keys.due(import_id)], [])
+        pairs = (str(member).split(":") for member in found)
+        return tuple((int(part), int(slot)) for part, slot in pairs)
+
+    def begin_work(
+        self,
+        import_id: str,
+        part: int,
+        slots: Collection[int],
+        worker: str,
+        *,
+        stage: str,
+        within_s: float,
+    ) -> int:
+        """Say who works on open slots, and at which stage.
+
+        Returns how many processes died at this stage's work on one of them: where the last one to
+        say that he works on a slot fell silent, and did not end, that was a death. -1 if another
+        one is at the same work now, as far as is known: then nothing is begun.
+        """
+        with translated():
+            names = [
+                self._keys.due(import_id),
+                self._keys.work(import_id),
+                self._keys.tries(import_id),
+            ]
+            members = [f"{part}:{slot}" for slot in slots]
+            return int(self._run(_BEGIN_WORK, names, [within_s, stage, worker, *members]))
+
+    def go_on_working(
+        self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
+    ) -> None:
+        """Say that the work on some slots goes on."""
+        with translated():
+            names = [self._keys.due(import_id), self._keys.work(import_id)]
+            members = [f"{part}:{slot}" for slot in slots]
+            self._run(_GO_ON, names, [within_s, worker, *members])
+
+    def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:
+        """Say that the work on some slots has ended, however."""
+        with translated():
+            members = [f"{part}:{slot}" for slot in slots]
+            names = [self._keys.due(import_id), self._keys.work(import_id)]
+            self._run(_END_WORK, names, [worker, *members])
+
+    def bury_work(self, import_id: str) -> tuple[tuple[int, int], ...]:
+        """Open slots whose worker fell silent at work on them, told once; each is a death."""
+        with translated():
+            members = list(self._redis.hkeys(self._keys.work(import_id)))
+            if not members:
+                return ()
+            names = [
+                self._keys.due(import_id),
+                self._keys.work(import_id),
+                self._keys.tries(import_id),
+            ]
+            found = self._run(_BURY_WORK, names, members)
+        pairs = (str(member).split(":") for member in found)
+        return tuple((int(part), int(slot)) for part, slot in pairs)
