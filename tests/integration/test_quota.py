@@ -1,0 +1,131 @@
+"""Is a platform's limit used and not fought, whatever it is and whoever knows of it?
+
+On a virtual clock: shares of calls, not of time, are asserted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis as redis_py
+
+from catalog.connection import open_redis
+from catalog.quota import Refusal
+from catalog.quota_limits import QuotaLimits
+from tests.support.quota_world import LANE, MICRO, TOKENS, Manners, QuotaWorld
+from worker.simulator.oracle import borne_calls
+from worker.simulator.rules import CapacityRule, parse_rule
+
+SET = QuotaLimits(requests_per_minute=600)
+MEAN_CALL_S = 4 + 16 * 2 / 7
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis_py.Redis]:
+    made = open_redis(redis_url)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("rule", ["bucket:600/60s:10", "sliding:600/60s", "fixed:600/60s"])
+def test_a_limit_that_is_set_is_used_and_never_passed(client: redis_py.Redis, rule: str) -> None:
+    seen = QuotaWorld(client, rule, limits=SET).run(240)
+
+    assert seen.refused(0, 240) == 0
+    assert seen.let_in(60, 240) >= 0.995 * 1_800
+
+
+@pytest.mark.parametrize("rule", ["bucket:600/60s:10", "fixed:600/60s"])
+def test_a_limit_that_nobody_set_is_found(client: redis_py.Redis, rule: str) -> None:
+    seen = QuotaWorld(client, rule).run(300)
+
+    assert seen.let_in(60, 300) >= 0.97 * 2_400
+    assert seen.refused(60, 300) <= 0.01 * 2_400
+
+
+def test_a_sliding_minute_that_nobody_set_is_nearly_found(client: redis_py.Redis) -> None:
+    seen = QuotaWorld(client, "sliding:600/60s").run(300)
+
+    # Its own past refuses where it was too fast a minute ago: less is used than of other rules.
+    assert seen.let_in(60, 300) >= 0.92 * 2_400
+    assert seen.refused(60, 300) <= 0.01 * 2_400
+
+
+def test_a_limit_is_found_where_the_platform_says_nothing_of_it(client: redis_py.Redis) -> None:
+    silent = Manners(retry_info=False)
+
+    seen = QuotaWorld(client, "bucket:600/60s:10", manners=silent).run(300)
+
+    assert seen.let_in(60, 300) >= 0.97 * 2_400
+    assert seen.refused(60, 300) <= 0.01 * 2_400
+
+
+def test_a_limit_that_the_platform_names_is_taken_over(client: redis_py.Redis) -> None:
+    seen = QuotaWorld(client, "bucket:600/60s:10", manners=Manners(quota_value=600)).run(240)
+
+    assert seen.refused(60, 240) == 0
+    assert seen.let_in(60, 240) >= 0.985 * 1_800
+
+
+def test_a_limit_that_is_set_too_high_is_found_out(client: redis_py.Redis) -> None:
+    seen = QuotaWorld(client, "bucket:300/60s:10", limits=SET).run(300)
+
+    assert seen.let_in(60, 300) >= 0.95 * 1_200
+    assert seen.refused(60, 300) <= 0.02 * 1_200
+
+
+def test_a_limit_that_is_halved_and_doubled_is_followed(client: redis_py.Redis) -> None:
+    changes = [(120, "bucket:300/60s:10"), (360, "bucket:600/60s:10")]
+
+    seen = QuotaWorld(client, "bucket:600/60s:10", limits=SET).run(600, changes=changes)
+
+    assert seen.refused(120, 360) <= 0.03 * 1_200
+    assert seen.let_in(180, 360) >= 0.93 * 900
+    assert seen.let_in(540, 600) >= 0.97 * 600
+
+
+def test_tokens_that_are_counted_at_the_end_are_kept(client: redis_py.Redis) -> None:
+    limits = QuotaLimits(tokens_per_minute=600 * TOKENS)
+
+    seen = QuotaWorld(client, f"tokens:{600 * TOKENS}/60s", limits=limits).run(300)
+
+    assert seen.let_in(60, 300) >= 0.8 * 2_400
+    assert seen.refused(60, 300) <= 0.02 * 2_400
+
+
+def test_ten_minutes_spend_what_they_may_and_no_more(client: redis_py.Redis) -> None:
+    limits = QuotaLimits(spend_micro_per_10_minutes=1_000 * MICRO)
+
+    seen = QuotaWorld(client, "spend:36.00usd/600s", limits=limits, callers=64).run(640)
+
+    assert seen.refused(0, 640) == 0
+    assert 900 <= seen.let_in(0, 600) <= 1_000
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [("capacity:40-80/120s", Refusal.CAPACITY), ("capacity429:20-100/240s", Refusal.UNCLEAR)],
+)
+def test_a_capacity_that_drifts_is_followed(
+    client: redis_py.Redis, rule: str, kind: Refusal
+) -> None:
+    world = QuotaWorld(client, rule, manners=Manners(kind=kind))
+    capacity = parse_rule(rule)
+    assert isinstance(capacity, CapacityRule)
+
+    seen = world.run(300)
+
+    borne = borne_calls(capacity, 240, seed=1, call_s=MEAN_CALL_S, begin_s=60)
+    assert seen.let_in(60, 300) >= 0.9 * borne
+    assert seen.refused(60, 300) <= 0.1 * borne
+
+
+def test_what_a_lane_learnt_can_be_looked_at(client: redis_py.Redis) -> None:
+    world = QuotaWorld(client, "bucket:600/60s:10")
+    world.run(120)
+
+    fields = client.hgetall(f"skuscene:quota:{LANE.name}")
+
+    assert isinstance(fields, dict)
+    assert 60 * float(fields["found"]) == pytest.approx(600, rel=0.1)
