@@ -82,6 +82,10 @@ class House:
         """Tell the simulator how long to think."""
         self._tell("latency", {"latency_s": seconds})
 
+    def limits(self, *rules: str) -> None:
+        """Tell the simulator which limits hold from now on."""
+        self._tell("limits", list(rules))
+
     def _tell(self, what: str, content: Any) -> None:
         request = urllib.request.Request(
             f"{self.simulator_url}/_sim/{what}",
