@@ -11,14 +11,12 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from catalog.connection import StateUnavailable, check, open_redis, translated
+from catalog.connection import translated
 from catalog.epoch import Epochs
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-__all__ = ["State", "StateUnavailable", "check", "open_redis"]
 
 OPEN = "."
 LETTERS = {

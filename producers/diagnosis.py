@@ -23,6 +23,7 @@ from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
 
 from catalog.claims import QUEUES
+from catalog.connection import open_redis
 from catalog.models import UnknownModel, load_models
 from catalog.queue import Queue, QueueUnavailable, connect
 from catalog.settings import (
@@ -33,7 +34,6 @@ from catalog.settings import (
     unknown_variables,
 )
 from catalog.settings_table import without_password
-from catalog.state import open_redis
 from catalog.store.opening import StoreUrlError, identify, probe
 from catalog.store.port import StoreError, StoreRefuses
 from producers.embedded import NoRedisServer, find_server

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from catalog.connection import StateUnavailable
 from catalog.queue import QueueUnavailable
 from catalog.settings import SettingsError
-from catalog.state import StateUnavailable
 from catalog.store.opening import StoreUrlError
 from catalog.store.port import StoreError
 from producers.control import ControlRefused

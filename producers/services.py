@@ -58,8 +58,9 @@ def reach(settings: Settings) -> Services:
     redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
     store = reach_store(settings)
     # Celery and redis take a third of a second to load: `--help` must not.
+    from catalog.connection import StateUnavailable, check, open_redis
     from catalog.queue import Queue, connect
-    from catalog.state import State, StateUnavailable, check, open_redis
+    from catalog.state import State
 
     try:
         client = open_redis(redis_url)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from catalog.connection import StateUnavailable
 from catalog.money import ZERO, Usd
 from catalog.open_calls import Gate, OpenCall, Reserved
 from catalog.renders import LedgerLine, Purchase, Refusal, RenderSpec, Tokens, seed
-from catalog.state import StateUnavailable
 from catalog.store.port import StoreError
 from worker import plans
 from worker.attempts import why_used_up
