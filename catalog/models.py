@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -32,6 +33,7 @@ NOTICE_DAYS = 90
 
 _EDGE_PX = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 _CODEC_STEP_PX = 8
+_VERSION = re.compile(r"[-@]\d{3}")
 
 Count = Annotated[int, Field(ge=0)]
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -319,6 +321,16 @@ def parse_models(text: str) -> ModelTable:
     for model in raw["models"]:
         model["pixel_sizes"] = tables[model.pop("pixel_table")]
     return ModelTable.model_validate(raw)
+
+
+def is_answer_of(asked: str, answered: str) -> bool:
+    """Whether an answer's model is the one that was asked, as far as its name tells.
+
+    Providers name a version (``-001``, ``@002``) or a path (``models/...``) where we name a model;
+    any other name is another model's. An answer without a name is believed.
+    """
+    name = answered.rpartition("/")[2]
+    return name in {"", asked} or _VERSION.fullmatch(name.removeprefix(asked)) is not None
 
 
 def _warnings(model_id: str, offer: Offer, on: date, instead: str) -> list[str]:

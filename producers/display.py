@@ -224,3 +224,14 @@ def verifying() -> Iterator[Callable[[int], None]]:
         return
     with console.status("verifying") as spinner:
         yield lambda count: spinner.update(f"verifying: {count} objects read")
+
+
+@contextlib.contextmanager
+def counting(words: str) -> Iterator[Callable[[int], None]]:
+    """Show how far some reading is, on a terminal; ``words`` has a place for the number."""
+    console = talk()
+    if not console.is_terminal:
+        yield lambda _count: None
+        return
+    with console.status(words.format(0)) as spinner:
+        yield lambda count: spinner.update(words.format(count))

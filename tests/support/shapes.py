@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from catalog.costs import (
+    AnsweredModel,
+    BillRow,
+    CallSum,
+    CostReport,
+    CostRow,
+    CostSum,
+    WithoutPicture,
+)
 from catalog.imports import (
     CauseCount,
     Control,
@@ -177,6 +186,17 @@ PART = ManifestPart(
 )
 REJECTED_FILE = ManifestFile(key=f"imports/{ID}/rejected.jsonl", rows=1, bytes=210, sha256=SHA)
 BOOK = SceneBook(scenes=(Scene(name="sunny-beach", prompt="The {product.title} on a beach"),))
+
+COST_SUM = CostSum(
+    spent_usd=Usd(69_100),
+    doubtful_usd=Usd(67_900),
+    without_picture_usd=Usd(1_200),
+    calls=3,
+    pictures=1,
+    accepted=1,
+    doubtful_calls=1,
+    usd_per_accepted=Usd(69_100),
+)
 
 EXAMPLES: dict[str, Wire] = {
     "result": RESULT,
@@ -402,6 +422,35 @@ EXAMPLES: dict[str, Wire] = {
         estimate_usd=Estimate(standard=Usd(140_000), batch=Usd(70_000)),
         warnings=(),
         model={"id": "gemini-nano-banana-2.1"},
+    ),
+    "costs": CostReport(
+        import_id=ID,
+        since=NOW.date(),
+        total=COST_SUM,
+        without_picture=WithoutPicture(
+            blocked=CallSum(calls=1, usd=Usd(1_200)), doubtful=CallSum(calls=1, usd=Usd(67_900))
+        ),
+        by={"scene": (CostRow(name="sunny-beach", **dict(COST_SUM)),)},
+        bill=(
+            BillRow(
+                day=NOW.date(),
+                platform="developer",
+                lane="standard",
+                model=SPEC.model,
+                calls=3,
+                pictures=1,
+                tokens=PURCHASE.tokens,
+                usd=Usd(69_100),
+                doubtful_calls=1,
+                doubtful_usd=Usd(67_900),
+            ),
+        ),
+        models_answered=(
+            AnsweredModel(asked=SPEC.model, answered=SPEC.model, calls=1, is_same=True),
+        ),
+        outside_ledger=0,
+        unreadable_lines=0,
+        warnings=(),
     ),
 }
 """By the name of the schema."""

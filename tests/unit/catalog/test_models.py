@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.models import Model, Platform, UnknownModel, load_models, parse_models
+from catalog.models import (
+    Model,
+    Platform,
+    UnknownModel,
+    is_answer_of,
+    load_models,
+    parse_models,
+)
 from catalog.money import Usd
 
 TODAY = date(2026, 11, 22)
@@ -263,3 +270,20 @@ def _shipped() -> str:
     import catalog.models
 
     return (Path(catalog.models.__file__).parent / "data" / "models.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_same"),
+    [
+        ("gemini-3-pro-image", True),
+        ("gemini-3-pro-image-001", True),
+        ("models/gemini-3-pro-image", True),
+        ("publishers/google/models/gemini-3-pro-image@002", True),
+        ("", True),
+        ("gemini-3-pro-image-preview", False),
+        ("gemini-3-pro-image-0011", False),
+        ("gemini-3-pro", False),
+    ],
+)
+def test_a_version_is_the_same_model_and_another_name_is_not(answered: str, is_same: bool) -> None:
+    assert is_answer_of("gemini-3-pro-image", answered) is is_same

@@ -123,7 +123,7 @@ def test_intent_says_what_by_whom_and_when() -> None:
 
 
 def test_every_file_in_the_store_says_what_it_is() -> None:
-    printed = {"status", "dry-run"}
+    printed = {"status", "dry-run", "costs"}
     lines_of_a_shard = {"plan"}
 
     assert {name: written(name)["schema"] for name in set(SHAPES) - printed - lines_of_a_shard} == {
