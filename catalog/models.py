@@ -1,7 +1,8 @@
 """Which image models are there, what can each do, and what does a picture cost?
 
-The table is data, ``catalog/data/models.toml``: no model's id stands in code. Its prices serve
-estimates and bills alike; the tokens on a bill are those that the model reported.
+The table is data, ``catalog/data/models.toml``, and what a user's own file lays over it
+(:mod:`catalog.models_file`): no model's id stands in code. Its prices serve estimates and bills
+alike; the tokens on a bill are those that the model reported.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib import resources
-from typing import Annotated, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from catalog.models_file import ModelsFileError, lay_over
 from catalog.money import Usd
 from catalog.wire import Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Platform = Literal["developer", "vertex"]
 Lane = Literal["standard", "batch"]
@@ -75,7 +80,7 @@ class Prices(Wire):
     """US dollars per million tokens, which are micro-dollars per token; where and when read.
 
     ``text_output`` is the price of thoughts as well. ``batch_factor`` is what the batch lane leaves
-    of all three.
+    of all three. ``as_of`` is ``None`` where a user's file does not say.
     """
 
     input: Dollars
@@ -83,7 +88,7 @@ class Prices(Wire):
     image_output: Dollars
     batch_factor: Annotated[Decimal, Field(gt=0, le=1)]
     source: str
-    as_of: date
+    as_of: date | None
 
 
 class Shutdown(Wire):
@@ -230,11 +235,16 @@ class Model(Wire):
 
 
 class ModelTable(Wire):
-    """Every model that we know, and the names it goes by."""
+    """Every model that we know, and the names it goes by.
+
+    ``given`` are the fields that the user's ``file`` said, by model, as in ``prices.input``.
+    """
 
     aliases: dict[str, dict[Platform, str]]
     retired: tuple[Retired, ...]
     models: tuple[Model, ...]
+    file: str | None = None
+    given: dict[str, tuple[str, ...]] = Field(default={})
 
     @model_validator(mode="after")
     def _names_lead_somewhere(self) -> Self:
@@ -304,10 +314,18 @@ class ModelTable(Wire):
 
 
 @functools.cache
-def load_models() -> ModelTable:
-    """Read the table that ships with the program; read once per process."""
+def load_models(file: Path | None = None) -> ModelTable:
+    """Read the table that ships with the program, with a user's file over it; once per process.
+
+    Raises:
+        ModelsFileError: the file can't be right.
+    """
     text = resources.files("catalog").joinpath("data/models.toml").read_text(encoding="utf-8")
-    return parse_models(text)
+    if file is None:
+        return parse_models(text)
+    shipped = tomllib.loads(text, parse_float=Decimal)
+    raw, given = lay_over(shipped, file)
+    return _table_of(raw, file, given)
 
 
 def parse_models(text: str) -> ModelTable:
@@ -321,6 +339,47 @@ def parse_models(text: str) -> ModelTable:
     for model in raw["models"]:
         model["pixel_sizes"] = tables[model.pop("pixel_table")]
     return ModelTable.model_validate(raw)
+
+
+def _table_of(raw: dict[str, Any], file: Path, given: dict[str, tuple[str, ...]]) -> ModelTable:
+    """Validate entry by entry, so that a fault says where it is."""
+    tables = raw.pop("pixel_tables")
+    models = [_entry(Model, _with_pixels(entry, tables, file), file) for entry in raw["models"]]
+    retired = [_entry(Retired, entry, file) for entry in raw["retired"]]
+    try:
+        return ModelTable.model_validate(
+            {**raw, "models": models, "retired": retired, "file": str(file), "given": given}
+        )
+    except ValidationError as exc:
+        raise ModelsFileError(f"{file}: {_words(exc)}") from exc
+
+
+def _with_pixels(
+    entry: dict[str, Any], tables: dict[str, PixelTable], file: Path
+) -> dict[str, Any]:
+    named = entry.get("pixel_table")
+    if named not in tables:
+        msg = f"{file}: {entry['id']}: pixel_table {named!r}: there are {', '.join(tables)}"
+        raise ModelsFileError(msg)
+    rest = {key: value for key, value in entry.items() if key != "pixel_table"}
+    return {**rest, "pixel_sizes": tables[named]}
+
+
+def _entry(kind: type[Wire], entry: dict[str, Any], file: Path) -> Wire:
+    try:
+        return kind.model_validate(entry)
+    except ValidationError as exc:
+        raise ModelsFileError(f"{file}: {entry['id']}: {_words(exc)}") from exc
+
+
+def _words(exc: ValidationError) -> str:
+    return "; ".join(_fault(error) for error in exc.errors(include_url=False, include_input=False))
+
+
+def _fault(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    what = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 def is_answer_of(asked: str, answered: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from catalog.models_file import ModelsFileError
 from catalog.queue import QueueUnavailable
 from catalog.settings import SettingsError
 from catalog.state import StateUnavailable
@@ -25,6 +26,7 @@ class UsageError(Exception):
 _SERVICE = (ServiceAway, StoreError, StateUnavailable, QueueUnavailable)
 _USAGE = (
     SettingsError,
+    ModelsFileError,
     StoreUrlError,
     FeedError,
     SceneBookError,

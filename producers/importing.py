@@ -47,7 +47,7 @@ from producers.planning import (
 from producers.scene_book import built_in_book, read_scene_book
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from catalog.models import Model, Platform
     from catalog.scenes import SceneBook
@@ -111,12 +111,8 @@ def prepare_order(order: Order, settings: Settings) -> Prepared:
     feed = open_feed(order.feed, format=order.format, mapping=order.mapping)
     book = _book(order)
     model, warnings = _model(order, settings)
-    for scene in book.scenes:
-        wanted = min(scene.references.product + len(scene.references.also), model.max_references)
-        objections = model.objections(ratio=scene.ratio, size=scene.size, references=wanted)
-        if objections:
-            msg = f"scene {scene.name}: {'; '.join(objections)}"
-            raise ImportRefused(msg)
+    if objections := tuple(_objections(book, model)):
+        raise ImportRefused("; ".join(objections))
     now = datetime.now(UTC)
     return Prepared(
         order=order,
@@ -341,7 +337,7 @@ def _asked(order: Order, settings: Settings) -> str:
 
 
 def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
-    table = load_models()
+    table = load_models(settings.models_file)
     platform = settings.platform
     try:
         model = table.resolve(_asked(order, settings), platform=platform)
@@ -351,6 +347,15 @@ def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
     if lifecycle.refusal:
         raise ImportRefused(lifecycle.refusal)
     return model, lifecycle.warnings
+
+
+def _objections(book: SceneBook, model: Model) -> Iterator[str]:
+    """Every scene that the model can't be asked for, and what it has instead."""
+    for scene in book.scenes:
+        wanted = scene.references.product + len(scene.references.also)
+        found = model.objections(ratio=scene.ratio, size=scene.size, references=wanted)
+        if found:
+            yield f"scene {scene.name}: {'; '.join(found)}"
 
 
 def _import_id(order: Order, feed: Feed, now: datetime) -> str:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = read_settings()
-        model = load_models().resolve(options.model, platform=settings.platform)
+        model = load_models(settings.models_file).resolve(options.model, platform=settings.platform)
         size = _affordable(model, options.size, options.most_micro_usd)
         gemini = _gemini(settings)
         transcript = _open(Path(options.out))
@@ -192,7 +192,7 @@ def _buy(
     transcript.add_json("request.json", _told_request(request, model, settings, gemini))
     started = time.monotonic()
     try:
-        answer = asyncio.run(_ask(gemini, request))
+        answer = asyncio.run(_ask(gemini, settings.models_file, request))
     except RenderError as exc:
         took_s = time.monotonic() - started
         transcript.add_json("answer.json", _told_fault(exc, took_s))
@@ -209,8 +209,8 @@ def _buy(
     return FAILED if told["undecodable"] else DONE, _summary(told)
 
 
-async def _ask(gemini: GeminiSettings, request: TakeRequest) -> Answer:
-    model = GeminiModel(gemini)
+async def _ask(gemini: GeminiSettings, models_file: Path | None, request: TakeRequest) -> Answer:
+    model = GeminiModel(gemini, load_models(models_file))
     try:
         return await model.render(request)
     finally:

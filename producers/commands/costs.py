@@ -35,14 +35,16 @@ def run_costs(options: argparse.Namespace) -> int:
     """Add up the ledger."""
     asked = _dimensions(options.by)
     since = _day(options.since)
-    store = reach_store(read_settings())
+    settings = read_settings()
+    is_free = load_models(settings.models_file).is_preview
+    store = reach_store(settings)
     with display.counting("reading the ledger: {} lines") as progress:
         report = read_costs(
             store,
             options.id,
             since=since,
             by=asked or DIMENSIONS,
-            is_free=load_models().is_preview,
+            is_free=is_free,
             progress=progress,
         )
     if options.json:
