@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 Platform = Literal["developer", "vertex"]
 Lane = Literal["standard", "batch"]
 
-# What a prompt is counted with before it is written: scene, product text and our rules.
+# What is reserved for a prompt: scene, product text and our rules; 1 200 letters.
 PROMPT_TOKENS = 300
+# Of the thinking that is reserved for, what is expected where nobody says or has seen better.
+_EXPECTED_OF_ALLOWANCE = 3
 # A shutdown nearer than this is worth a warning, even if nobody calls the model deprecated.
 NOTICE_DAYS = 90
 
@@ -131,7 +133,8 @@ class Model(Wire):
 
     ``is_preview`` marks what is drawn on this machine and sold by nobody.
     ``thinking_level`` is what we send; ``None`` sends nothing. ``sends_size`` is false for a model
-    that has no setting for its only size.
+    that has no setting for its only size. ``thinking_allowance_tokens`` are reserved for a call and
+    rarely passed; ``thinking_expected_tokens`` is the mean, a third of that where nobody says.
     """
 
     id: str
@@ -148,6 +151,7 @@ class Model(Wire):
     input_image_tokens: Count
     thinking_level: str | None = None
     thinking_allowance_tokens: Count
+    thinking_expected_tokens: Count | None = None
     output_media_types: tuple[str, ...]
     prices: Prices
 
@@ -187,15 +191,25 @@ class Model(Wire):
         listed = self.pixel_sizes.get(ratio, {}).get(size)
         return listed or _scaled(_ratio(ratio), _EDGE_PX[size])
 
-    def estimate(self, *, references: int, size: str, lane: Lane) -> Usd:
-        """Say what one picture will cost, prompt, references and thinking included.
+    @property
+    def expected_thought_tokens(self) -> int:
+        """What a picture's thinking is expected to come to."""
+        if self.thinking_expected_tokens is not None:
+            return self.thinking_expected_tokens
+        return self.thinking_allowance_tokens // _EXPECTED_OF_ALLOWANCE
+
+    def reserve(self, *, references: int, size: str, lane: Lane) -> Usd:
+        """Say what to set aside for one picture: a bound that a call rarely passes.
+
+        Prompt, references and all the thinking that is allowed for are in it, so that it is more
+        than what most calls cost; what they are expected to cost is ``producers.pricing``.
 
         Raises:
             ValueError: the model has no such size.
         """
         if size not in self.output_image_tokens:
             raise ValueError(f"{self.id} has no size {size!r}; it has {', '.join(self.sizes)}")
-        return self._price(
+        return self.price(
             input_tokens=PROMPT_TOKENS + references * self.input_image_tokens,
             text_tokens=self.thinking_allowance_tokens,
             image_tokens=self.output_image_tokens[size],
@@ -211,7 +225,7 @@ class Model(Wire):
         image_tokens = counts.output_image_tokens
         if not image_tokens and size is not None:
             image_tokens = self.output_image_tokens.get(size, 0)
-        return self._price(
+        return self.price(
             input_tokens=counts.input_tokens,
             text_tokens=counts.output_text_tokens + counts.thought_tokens,
             image_tokens=image_tokens,
@@ -223,7 +237,8 @@ class Model(Wire):
             return True
         return self.any_ratio and _ratio(ratio) > 0
 
-    def _price(self, *, input_tokens: int, text_tokens: int, image_tokens: int, lane: Lane) -> Usd:
+    def price(self, *, input_tokens: int, text_tokens: int, image_tokens: int, lane: Lane) -> Usd:
+        """Say what so many tokens cost, rounded up to a millionth."""
         micro = (
             input_tokens * self.prices.input
             + text_tokens * self.prices.text_output

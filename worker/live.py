@@ -137,7 +137,7 @@ def _affordable(model: Model, size: str | None, most_micro: int) -> str:
     if model.is_preview:
         raise ValueError(f"{model.id} draws on this machine: there is nothing to buy")
     size = size or model.sizes[0]
-    price = model.estimate(references=1, size=size, lane="standard")
+    price = model.reserve(references=1, size=size, lane="standard")
     if price.micro > most_micro:
         raise ValueError(
             f"one {size} picture of {model.id} costs about {price} USD, more than "
@@ -240,9 +240,7 @@ def _told_request(
             "sha256": hashlib.sha256(photo).hexdigest(),
             "pixels": [_PHOTO_PX, _PHOTO_PX],
         },
-        "estimate_micro_usd": model.estimate(
-            references=1, size=request.size, lane="standard"
-        ).micro,
+        "estimate_micro_usd": model.reserve(references=1, size=request.size, lane="standard").micro,
         "deadline_s": request.deadline_s,
     }
 

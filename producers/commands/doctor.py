@@ -53,9 +53,9 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def cheapest(model: Model) -> tuple[str, Usd]:
-    """The size of a model's cheapest picture, and its price with one reference."""
+    """The size of a model's cheapest picture, and what to reserve for it with one reference."""
     priced = {
-        size: model.estimate(references=_REFERENCES, size=size, lane="standard")
+        size: model.reserve(references=_REFERENCES, size=size, lane="standard")
         for size in model.sizes
     }
     # The first of equals: sizes are listed from the smallest.

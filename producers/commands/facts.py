@@ -238,7 +238,7 @@ def _told(model: Model) -> Iterator[str]:
 def model_prices(model: Model, size: str) -> dict[str, float]:
     """What one picture costs in each lane, in US dollars."""
     return {
-        lane: float(model.estimate(references=_counted(model), size=size, lane=lane))
+        lane: float(model.reserve(references=_counted(model), size=size, lane=lane))
         for lane in _LANES
     }
 

@@ -19,6 +19,7 @@ from catalog.imports import (
     Counts,
     DryRun,
     Estimate,
+    EstimateRange,
     FeedSummary,
     Import,
     ModelChoice,
@@ -26,6 +27,8 @@ from catalog.imports import (
     PlannedSlot,
     PlanPart,
     Retry,
+    SizeEstimate,
+    UsdRange,
 )
 from catalog.money import Usd
 from catalog.parked import ParkedMessage, RawMessage
@@ -420,6 +423,18 @@ EXAMPLES: dict[str, Wire] = {
         renders=2,
         causes={"new": CauseCount(renders=2, estimated_usd=Usd(140_000))},
         estimate_usd=Estimate(standard=Usd(140_000), batch=Usd(70_000)),
+        estimate_range_usd=EstimateRange(
+            standard=UsdRange(low=Usd(120_000), high=Usd(170_000)),
+            batch=UsdRange(low=Usd(60_000), high=Usd(85_000)),
+        ),
+        estimate_basis="table: a page, 2026-11-22",
+        by_size={
+            "1K": SizeEstimate(
+                renders=2, estimate_usd=Estimate(standard=Usd(140_000), batch=Usd(70_000))
+            )
+        },
+        seconds_at_quota=12.0,
+        unknown=("refusals",),
         warnings=(),
         model={"id": "gemini-nano-banana-2.1"},
     ),

@@ -119,11 +119,11 @@ def test_no_model_takes_what_is_no_ratio(ratio: str) -> None:
     assert model("preview").objections(ratio=ratio, size="1K", references=0)
 
 
-def test_an_estimate_counts_references_prompt_and_thinking() -> None:
+def test_a_reservation_counts_references_prompt_and_all_thinking() -> None:
     bought = model("gemini-nano-banana-2.1")
 
-    alone = bought.estimate(references=0, size="1K", lane="standard")
-    with_two = bought.estimate(references=2, size="1K", lane="standard")
+    alone = bought.reserve(references=0, size="1K", lane="standard")
+    with_two = bought.reserve(references=2, size="1K", lane="standard")
 
     assert alone == Usd(33_600 + 300 * 3 // 2 + 300 * 15 // 2)
     assert with_two - alone == Usd(2 * 1_680)
@@ -132,8 +132,8 @@ def test_an_estimate_counts_references_prompt_and_thinking() -> None:
 def test_the_batch_lane_costs_half() -> None:
     bought = model("gemini-3.1-flash-image")
 
-    standard = bought.estimate(references=3, size="2K", lane="standard")
-    batch = bought.estimate(references=3, size="2K", lane="batch")
+    standard = bought.reserve(references=3, size="2K", lane="standard")
+    batch = bought.reserve(references=3, size="2K", lane="batch")
 
     assert standard.micro - 1 <= 2 * batch.micro <= standard.micro + 1
 

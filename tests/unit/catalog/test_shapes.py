@@ -111,7 +111,10 @@ def test_a_dry_run_has_the_promised_fields() -> None:
     found = written("dry-run")
 
     assert in_order(promised, found)
-    assert set(found) - set(promised) == {"causes", "model"}
+    assert set(found) - set(promised) == {
+        *("causes", "model", "estimate_range_usd", "estimate_basis", "by_size"),
+        *("seconds_at_quota", "unknown"),
+    }
     assert found["estimate_usd"] == {"standard": 0.14, "batch": 0.07}
 
 

@@ -61,7 +61,7 @@ def test_a_price_counts_three_references_and_thinking() -> None:
 
     prices = model(shelf(), known.id)["price_usd"]
 
-    estimate = known.estimate(references=3, size="2K", lane="batch")
+    estimate = known.reserve(references=3, size="2K", lane="batch")
     assert prices["2K"]["batch"] == float(estimate)
     # 300 words and 3 photos in, 1120 tokens of picture and 300 of thinking out.
     assert prices["1K"]["standard"] == pytest.approx((3_660 * 1.50 + 1_120 * 30 + 300 * 7.50) / 1e6)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from catalog.settings import Settings
-from producers.importing import ImportRefused, Order, Prepared, prepare_order
+from producers.importing import ImportRefused, Order, Prepared, dry_run, prepare_order
 
 FEED = Path(__file__).parents[2] / "data" / "feeds" / "spree" / "products.csv"
+PHOTOS = Path(__file__).parents[3] / "producers" / "demo" / "photos"
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +75,36 @@ def test_a_dead_model_is_refused_with_its_successor(tmp_path: Path) -> None:
         prepared(tmp_path, '  one: {prompt: "a"}\n', model="nano-banana-2", own=own)
     with pytest.raises(ImportRefused, match=r"ended on 2026-06-25 .*use gemini-3-pro-image"):
         prepared(tmp_path, '  one: {prompt: "a"}\n', model="nano-banana-pro-preview")
+
+
+def test_a_model_that_ends_before_the_import_can_is_refused(tmp_path: Path) -> None:
+    soon = datetime.now(UTC).date() + timedelta(days=2)
+    own = (
+        '[[models]]\nid = "gemini-nano-banana-2.1"\n'
+        f'[[models.platforms.developer.shutdown]]\non = {soon}\nsource = "a letter"\n'
+        "read = 2026-01-01\n"
+    )
+    found = prepared(tmp_path, '  one: {prompt: "a"}\n', own=own)
+    settings = Settings(models_file=tmp_path / "models.toml")
+
+    assert dry_run(found, settings, None).seconds_at_quota is None
+    # Spree's products have no http links: photos come from a folder.
+    slow = Settings(models_file=tmp_path / "models.toml", quota_requests_per_day=1)
+    found = prepare_order(replace(found.order, images=PHOTOS), slow)
+    with pytest.raises(ImportRefused, match=f"ends on developer on {soon} .*takes until"):
+        dry_run(found, slow, None)
+
+
+def test_a_dry_run_says_what_it_can_not_know(tmp_path: Path) -> None:
+    found = prepared(tmp_path, '  one: {prompt: "a"}\n')
+    found = prepare_order(replace(found.order, images=PHOTOS), Settings())
+
+    plan = dry_run(found, Settings(quota_images_per_minute=12), None)
+
+    assert plan.renders == plan.by_size["1K"].renders == 12
+    assert plan.seconds_at_quota == 60
+    told = " ".join(plan.unknown)
+    assert "refusals" in told
+    assert "retries" in told
+    assert "SKUSCENE_STORE is not set" in told
+    assert "behind links" not in told
