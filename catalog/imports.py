@@ -91,6 +91,27 @@ class Estimate(Wire):
     batch: Usd = ZERO
 
 
+class UsdRange(Wire):
+    """From what it costs at least to what it costs at most, unless things go badly wrong."""
+
+    low: Usd = ZERO
+    high: Usd = ZERO
+
+
+class EstimateRange(Wire):
+    """The same for both lanes."""
+
+    standard: UsdRange = UsdRange()
+    batch: UsdRange = UsdRange()
+
+
+class SizeEstimate(Wire):
+    """Renders of one size that would be bought, and their price."""
+
+    renders: int = 0
+    estimate_usd: Estimate = Estimate()
+
+
 class Counts(Wire):
     """What planning counted."""
 
@@ -101,7 +122,11 @@ class Counts(Wire):
 
 
 class Import(Wire):
-    """``import.json``: what was asked. Written last by planning: its existence is the plan."""
+    """``import.json``: what was asked. Written last by planning: its existence is the plan.
+
+    ``estimate_usd`` is what is expected, on the ``estimate_basis``; ``seconds_at_quota`` is
+    ``null`` where no limit is known.
+    """
 
     schema_: Annotated[Literal["skuscene.import/1"], Field(alias="schema")] = "skuscene.import/1"
     import_id: ImportId
@@ -120,6 +145,10 @@ class Import(Wire):
     reasons: dict[str, int]
     causes: dict[str, CauseCount]
     estimate_usd: Estimate
+    estimate_range_usd: EstimateRange | None = None
+    estimate_basis: str = ""
+    by_size: dict[str, SizeEstimate] = Field(default={})
+    seconds_at_quota: float | None = None
     parts: tuple[PlanPart, ...]
     rejected: ManifestFile | None = None
     warnings: tuple[str, ...] = ()
@@ -174,7 +203,12 @@ class Retry(Wire):
 
 
 class DryRun(Wire):
-    """What ``import --dry-run --json`` prints."""
+    """What ``import --dry-run --json`` prints.
+
+    ``estimate_usd`` is what is expected, on the ``estimate_basis``, within ``estimate_range_usd``;
+    ``by_size`` splits it. ``seconds_at_quota`` is how long the calls take at least at the limits
+    that are set, ``null`` where none is. ``unknown`` says what no dry run can know.
+    """
 
     format: str
     encoding: str
@@ -187,5 +221,10 @@ class DryRun(Wire):
     renders: int
     causes: dict[str, CauseCount]
     estimate_usd: Estimate
+    estimate_range_usd: EstimateRange
+    estimate_basis: str
+    by_size: dict[str, SizeEstimate]
+    seconds_at_quota: float | None
+    unknown: tuple[str, ...]
     warnings: tuple[str, ...]
     model: dict[str, Any]

@@ -196,6 +196,11 @@ def ledger(day: str, worker: str, seq: int) -> str:
     return f"ledger/{day}/{slug(worker)}/{seq:06}.jsonl"
 
 
+def ledger_root() -> str:
+    """Where every day's segments are."""
+    return "ledger/"
+
+
 def ledger_day(day: str) -> str:
     """Where one day's segments are."""
     return f"ledger/{day}/"

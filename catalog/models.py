@@ -1,7 +1,8 @@
 """Which image models are there, what can each do, and what does a picture cost?
 
-The table is data, ``catalog/data/models.toml``: no model's id stands in code. Its prices serve
-estimates and bills alike; the tokens on a bill are those that the model reported.
+The table is data, ``catalog/data/models.toml``, and what a user's own file lays over it
+(:mod:`catalog.models_file`): no model's id stands in code. Its prices serve estimates and bills
+alike; the tokens on a bill are those that the model reported.
 """
 
 from __future__ import annotations
@@ -9,29 +10,37 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib import resources
-from typing import Annotated, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from catalog.models_file import ModelsFileError, lay_over
 from catalog.money import Usd
 from catalog.wire import Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Platform = Literal["developer", "vertex"]
 Lane = Literal["standard", "batch"]
 
-# What a prompt is counted with before it is written: scene, product text and our rules.
+# What is reserved for a prompt: scene, product text and our rules; 1 200 letters.
 PROMPT_TOKENS = 300
+# Of the thinking that is reserved for, what is expected where nobody says or has seen better.
+_EXPECTED_OF_ALLOWANCE = 3
 # A shutdown nearer than this is worth a warning, even if nobody calls the model deprecated.
 NOTICE_DAYS = 90
 
 _EDGE_PX = {"512": 512, "1K": 1024, "2K": 2048, "4K": 4096}
 _CODEC_STEP_PX = 8
+_VERSION = re.compile(r"[-@]\d{3}")
 
 Count = Annotated[int, Field(ge=0)]
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -73,7 +82,7 @@ class Prices(Wire):
     """US dollars per million tokens, which are micro-dollars per token; where and when read.
 
     ``text_output`` is the price of thoughts as well. ``batch_factor`` is what the batch lane leaves
-    of all three.
+    of all three. ``as_of`` is ``None`` where a user's file does not say.
     """
 
     input: Dollars
@@ -81,7 +90,7 @@ class Prices(Wire):
     image_output: Dollars
     batch_factor: Annotated[Decimal, Field(gt=0, le=1)]
     source: str
-    as_of: date
+    as_of: date | None
 
 
 class Shutdown(Wire):
@@ -124,7 +133,8 @@ class Model(Wire):
 
     ``is_preview`` marks what is drawn on this machine and sold by nobody.
     ``thinking_level`` is what we send; ``None`` sends nothing. ``sends_size`` is false for a model
-    that has no setting for its only size.
+    that has no setting for its only size. ``thinking_allowance_tokens`` are reserved for a call and
+    rarely passed; ``thinking_expected_tokens`` is the mean, a third of that where nobody says.
     """
 
     id: str
@@ -141,6 +151,7 @@ class Model(Wire):
     input_image_tokens: Count
     thinking_level: str | None = None
     thinking_allowance_tokens: Count
+    thinking_expected_tokens: Count | None = None
     output_media_types: tuple[str, ...]
     prices: Prices
 
@@ -180,15 +191,25 @@ class Model(Wire):
         listed = self.pixel_sizes.get(ratio, {}).get(size)
         return listed or _scaled(_ratio(ratio), _EDGE_PX[size])
 
-    def estimate(self, *, references: int, size: str, lane: Lane) -> Usd:
-        """Say what one picture will cost, prompt, references and thinking included.
+    @property
+    def expected_thought_tokens(self) -> int:
+        """What a picture's thinking is expected to come to."""
+        if self.thinking_expected_tokens is not None:
+            return self.thinking_expected_tokens
+        return self.thinking_allowance_tokens // _EXPECTED_OF_ALLOWANCE
+
+    def reserve(self, *, references: int, size: str, lane: Lane) -> Usd:
+        """Say what to set aside for one picture: a bound that a call rarely passes.
+
+        Prompt, references and all the thinking that is allowed for are in it, so that it is more
+        than what most calls cost; what they are expected to cost is ``producers.pricing``.
 
         Raises:
             ValueError: the model has no such size.
         """
         if size not in self.output_image_tokens:
             raise ValueError(f"{self.id} has no size {size!r}; it has {', '.join(self.sizes)}")
-        return self._price(
+        return self.price(
             input_tokens=PROMPT_TOKENS + references * self.input_image_tokens,
             text_tokens=self.thinking_allowance_tokens,
             image_tokens=self.output_image_tokens[size],
@@ -213,7 +234,7 @@ class Model(Wire):
         image_tokens = counts.output_image_tokens
         if not image_tokens and size is not None:
             image_tokens = self.output_image_tokens.get(size, 0)
-        return self._price(
+        return self.price(
             input_tokens=counts.input_tokens,
             text_tokens=counts.output_text_tokens + counts.thought_tokens,
             image_tokens=image_tokens,
@@ -225,7 +246,8 @@ class Model(Wire):
             return True
         return self.any_ratio and _ratio(ratio) > 0
 
-    def _price(self, *, input_tokens: int, text_tokens: int, image_tokens: int, lane: Lane) -> Usd:
+    def price(self, *, input_tokens: int, text_tokens: int, image_tokens: int, lane: Lane) -> Usd:
+        """Say what so many tokens cost, rounded up to a millionth."""
         micro = (
             input_tokens * self.prices.input
             + text_tokens * self.prices.text_output
@@ -237,11 +259,16 @@ class Model(Wire):
 
 
 class ModelTable(Wire):
-    """Every model that we know, and the names it goes by."""
+    """Every model that we know, and the names it goes by.
+
+    ``given`` are the fields that the user's ``file`` said, by model, as in ``prices.input``.
+    """
 
     aliases: dict[str, dict[Platform, str]]
     retired: tuple[Retired, ...]
     models: tuple[Model, ...]
+    file: str | None = None
+    given: dict[str, tuple[str, ...]] = Field(default={})
 
     @model_validator(mode="after")
     def _names_lead_somewhere(self) -> Self:
@@ -311,10 +338,18 @@ class ModelTable(Wire):
 
 
 @functools.cache
-def load_models() -> ModelTable:
-    """Read the table that ships with the program; read once per process."""
+def load_models(file: Path | None = None) -> ModelTable:
+    """Read the table that ships with the program, with a user's file over it; once per process.
+
+    Raises:
+        ModelsFileError: the file can't be right.
+    """
     text = resources.files("catalog").joinpath("data/models.toml").read_text(encoding="utf-8")
-    return parse_models(text)
+    if file is None:
+        return parse_models(text)
+    shipped = tomllib.loads(text, parse_float=Decimal)
+    raw, given = lay_over(shipped, file)
+    return _table_of(raw, file, given)
 
 
 def parse_models(text: str) -> ModelTable:
@@ -328,6 +363,57 @@ def parse_models(text: str) -> ModelTable:
     for model in raw["models"]:
         model["pixel_sizes"] = tables[model.pop("pixel_table")]
     return ModelTable.model_validate(raw)
+
+
+def _table_of(raw: dict[str, Any], file: Path, given: dict[str, tuple[str, ...]]) -> ModelTable:
+    """Validate entry by entry, so that a fault says where it is."""
+    tables = raw.pop("pixel_tables")
+    models = [_entry(Model, _with_pixels(entry, tables, file), file) for entry in raw["models"]]
+    retired = [_entry(Retired, entry, file) for entry in raw["retired"]]
+    try:
+        return ModelTable.model_validate(
+            {**raw, "models": models, "retired": retired, "file": str(file), "given": given}
+        )
+    except ValidationError as exc:
+        raise ModelsFileError(f"{file}: {_words(exc)}") from exc
+
+
+def _with_pixels(
+    entry: dict[str, Any], tables: dict[str, PixelTable], file: Path
+) -> dict[str, Any]:
+    named = entry.get("pixel_table")
+    if named not in tables:
+        msg = f"{file}: {entry['id']}: pixel_table {named!r}: there are {', '.join(tables)}"
+        raise ModelsFileError(msg)
+    rest = {key: value for key, value in entry.items() if key != "pixel_table"}
+    return {**rest, "pixel_sizes": tables[named]}
+
+
+def _entry(kind: type[Wire], entry: dict[str, Any], file: Path) -> Wire:
+    try:
+        return kind.model_validate(entry)
+    except ValidationError as exc:
+        raise ModelsFileError(f"{file}: {entry['id']}: {_words(exc)}") from exc
+
+
+def _words(exc: ValidationError) -> str:
+    return "; ".join(_fault(error) for error in exc.errors(include_url=False, include_input=False))
+
+
+def _fault(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    what = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
+
+
+def is_answer_of(asked: str, answered: str) -> bool:
+    """Whether an answer's model is the one that was asked, as far as its name tells.
+
+    Providers name a version (``-001``, ``@002``) or a path (``models/...``) where we name a model;
+    any other name is another model's. An answer without a name is believed.
+    """
+    name = answered.rpartition("/")[2]
+    return name in {"", asked} or _VERSION.fullmatch(name.removeprefix(asked)) is not None
 
 
 def _warnings(model_id: str, offer: Offer, on: date, instead: str) -> list[str]:

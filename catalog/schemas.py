@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from catalog.costs import CostReport
 from catalog.imports import Control, DryRun, Import, PlannedProduct, Retry
 from catalog.parked import ParkedMessage
 from catalog.product import RejectedRow
@@ -35,6 +36,7 @@ SHAPES: dict[str, type[Wire]] = {
     "store": StoreIdentity,
     "status": ImportStatus,
     "dry-run": DryRun,
+    "costs": CostReport,
 }
 STORE_SCHEMAS = ("record", "result", "manifest")
 """Written to the store's root, for those who read the store alone."""

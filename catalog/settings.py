@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     model: str = Field(
         default="nano-banana", description="Alias or id of the image model; preview is offline"
     )
+    models_file: Path | None = Field(
+        default=None,
+        description="Your own models, prices and dates: a TOML file that is laid over the shipped "
+        "table (docs/models.md); the same for producers and workers",
+    )
     confirm_above_usd: Decimal = Field(
         default=Decimal(20), ge=0, description="Ask (or want --yes) above this estimate"
     )

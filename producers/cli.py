@@ -21,7 +21,6 @@ _LATER = {
     "quota": "show what was learnt of the model's limits",
     "watch": "import every feed that appears in a bucket or folder",
     "export": "write files ready for a shop",
-    "costs": "show where the money went",
 }
 
 
@@ -190,8 +189,32 @@ def _add_reports(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="with --repair: wait for the workers and verify again [on a terminal]",
     )
     _json(verify)
+    _add_costs(verbs)
     gallery = _verb(verbs, "gallery", "say where an import's contact sheet is", _run_gallery)
     gallery.add_argument("id", metavar="ID")
+
+
+def _add_costs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    costs = _verb(
+        verbs,
+        "costs",
+        "show where the money went, from the ledger of all calls",
+        _run_costs,
+        "  skuscene costs                            all imports, and a table for the bill\n"
+        "  skuscene costs ID --by scene,status\n"
+        "  skuscene costs --since 2026-11-01 --by day,model --json\n\n"
+        "Doubtful calls left and were never answered: they may have been billed, and are part of "
+        "no sum.\nNeeds the store only. What a worker has not written yet "
+        "(SKUSCENE_LEDGER_FLUSH_S) is not in it.",
+    )
+    costs.add_argument("id", nargs="?", metavar="ID", help="one import only")
+    costs.add_argument(
+        "--by",
+        metavar="WHAT,...",
+        help="import, model, scene, day, status [import,model; of one import scene,status]",
+    )
+    costs.add_argument("--since", metavar="DAY", help="from this UTC day on, as in 2026-11-22")
+    _json(costs)
 
 
 def _add_controls(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -327,6 +350,12 @@ def _run_verify(options: argparse.Namespace) -> int:
     from producers.commands.imports import run_verify
 
     return run_verify(options)
+
+
+def _run_costs(options: argparse.Namespace) -> int:
+    from producers.commands.costs import run_costs
+
+    return run_costs(options)
 
 
 def _run_gallery(options: argparse.Namespace) -> int:

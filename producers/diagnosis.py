@@ -25,6 +25,7 @@ from kombu.exceptions import KombuError
 from catalog.claims import QUEUES
 from catalog.connection import open_redis
 from catalog.models import UnknownModel, load_models
+from catalog.models_file import ModelsFileError
 from catalog.queue import Queue, QueueUnavailable, connect
 from catalog.settings import (
     REDIS_WAYS,
@@ -335,7 +336,11 @@ def queue_finding(queue: str, listening: list[str], waiting: int) -> Finding:
 
 def check_model(settings: Settings, today: date) -> Iterator[Finding]:
     """Look the model up: is it there, for how long, and have we what its platform wants?"""
-    table = load_models()
+    try:
+        table = load_models(settings.models_file)
+    except ModelsFileError as exc:
+        yield _invalid("model", f"SKUSCENE_MODELS_FILE: {exc}", "mend it, or unset the setting")
+        return
     try:
         model = table.resolve(settings.model, platform=settings.platform)
     except UnknownModel as exc:

@@ -190,13 +190,29 @@ def dry_run_text(plan: DryRun, feed: str) -> str:
             f"    {count.renders:>6}  {cause:<10} {count.estimated_usd} USD"
             for cause, count in plan.causes.items()
         ),
-        (
-            f"  about {plan.estimate_usd.standard} USD now, or {plan.estimate_usd.batch} USD in "
-            "batches (within 24 hours)"
-        ),
+        *_price_lines(plan),
+        *(f"  not known: {what}" for what in plan.unknown),
         "  nothing was enqueued",
     ]
     return "\n".join(lines)
+
+
+def _price_lines(plan: DryRun) -> Iterator[str]:
+    now, later = plan.estimate_range_usd.standard, plan.estimate_range_usd.batch
+    yield f"  about {plan.estimate_usd.standard} USD now, {now.low} to {now.high}"
+    yield (
+        f"     or {plan.estimate_usd.batch} USD in batches (within 24 hours), "
+        f"{later.low} to {later.high}"
+    )
+    for size, part in plan.by_size.items():
+        yield (
+            f"    {part.renders:>6}  {size:<10} {part.estimate_usd.standard} USD now, "
+            f"{part.estimate_usd.batch} in batches"
+        )
+    if plan.estimate_usd.standard:
+        yield f"  expected after the {plan.estimate_basis}"
+    if plan.seconds_at_quota is not None:
+        yield f"  at least {_duration(plan.seconds_at_quota)} at the limits that are set"
 
 
 def verification_text(report: Verification) -> str:
@@ -224,3 +240,14 @@ def verifying() -> Iterator[Callable[[int], None]]:
         return
     with console.status("verifying") as spinner:
         yield lambda count: spinner.update(f"verifying: {count} objects read")
+
+
+@contextlib.contextmanager
+def counting(words: str) -> Iterator[Callable[[int], None]]:
+    """Show how far some reading is, on a terminal; ``words`` has a place for the number."""
+    console = talk()
+    if not console.is_terminal:
+        yield lambda _count: None
+        return
+    with console.status(words.format(0)) as spinner:
+        yield lambda count: spinner.update(words.format(count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalog.connection import StateUnavailable
+from catalog.models_file import ModelsFileError
 from catalog.queue import QueueUnavailable
 from catalog.settings import SettingsError
 from catalog.store.opening import StoreUrlError
@@ -25,6 +26,7 @@ class UsageError(Exception):
 _SERVICE = (ServiceAway, StoreError, StateUnavailable, QueueUnavailable)
 _USAGE = (
     SettingsError,
+    ModelsFileError,
     StoreUrlError,
     FeedError,
     SceneBookError,

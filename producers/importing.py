@@ -14,7 +14,7 @@ from __future__ import annotations
 import getpass
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,14 @@ from catalog.imports import Control, DryRun, FeedSummary, Import, ModelChoice
 from catalog.models import UnknownModel, load_models
 from catalog.money import Usd
 from catalog.product import Photo
+from catalog.quota_limits import limits_of
 from catalog.results import Costs, RowCounts
 from catalog.revisions import manifest_in, open_revision
 from catalog.store.port import sha256_hex
 from producers.feeds.feed import open_feed
 from producers.images import ImageFolder, Uploads
 from producers.owned import DEFAULT_CAUSES, Cause, Owned, OwnedUnreadable, read_owned
+from producers.paid_lately import read_paid_lately
 from producers.planning import (
     DryWriter,
     Plan,
@@ -47,7 +49,7 @@ from producers.planning import (
 from producers.scene_book import built_in_book, read_scene_book
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from catalog.models import Model, Platform
     from catalog.scenes import SceneBook
@@ -111,12 +113,8 @@ def prepare_order(order: Order, settings: Settings) -> Prepared:
     feed = open_feed(order.feed, format=order.format, mapping=order.mapping)
     book = _book(order)
     model, warnings = _model(order, settings)
-    for scene in book.scenes:
-        wanted = min(scene.references.product + len(scene.references.also), model.max_references)
-        objections = model.objections(ratio=scene.ratio, size=scene.size, references=wanted)
-        if objections:
-            msg = f"scene {scene.name}: {'; '.join(objections)}"
-            raise ImportRefused(msg)
+    if objections := tuple(_objections(book, model)):
+        raise ImportRefused("; ".join(objections))
     now = datetime.now(UTC)
     return Prepared(
         order=order,
@@ -147,6 +145,8 @@ def dry_run(
     owned = _owned(store, prepared.catalog) if store else Owned()
     request = _request(prepared, settings, owned, store, Uploads(None))
     plan = plan_import(prepared.feed.products(), request, DryWriter(), progress=progress)
+    seconds = plan.forecast.seconds(limits_of(settings))
+    _check_outlives(prepared, settings, seconds)
     facts = prepared.feed.facts
     return DryRun(
         format=facts.format,
@@ -159,7 +159,12 @@ def dry_run(
         reasons=plan.reasons,
         renders=plan.renders,
         causes={cause.value: count for cause, count in plan.causes.items()},
-        estimate_usd=plan.estimate,
+        estimate_usd=plan.forecast.estimate,
+        estimate_range_usd=plan.forecast.range,
+        estimate_basis=plan.forecast.basis,
+        by_size=plan.forecast.by_size,
+        seconds_at_quota=_rounded(seconds),
+        unknown=tuple(_unknown(prepared, plan, seconds, store)),
         warnings=(*prepared.warnings, *prepared.feed.warnings, *plan.warnings),
         model={"asked": _asked(prepared.order, settings), "id": prepared.model.id},
     )
@@ -243,9 +248,15 @@ def _write(
         rejected = write_rejected(plan, import_id, writer)
     except PlanConflict as exc:
         raise ImportRefused(str(exc)) from exc
+    seconds = plan.forecast.seconds(limits_of(settings))
+    try:
+        _check_outlives(prepared, settings, seconds)
+    except ImportRefused:
+        _discard(store, import_id)
+        raise
     if not consent(plan):
         _discard(store, import_id)
-        msg = f"about {plan.standard} USD was not agreed to; nothing was enqueued"
+        msg = f"about {plan.forecast.estimate.standard} USD was not agreed to; nothing was enqueued"
         raise NoConsent(msg)
     facts = prepared.feed.facts
     imported = Import(
@@ -272,7 +283,11 @@ def _write(
         rows=RowCounts(read=prepared.feed.rows_read, rejected=len(plan.rejected)),
         reasons=plan.reasons,
         causes={cause.value: count for cause, count in plan.causes.items()},
-        estimate_usd=plan.estimate,
+        estimate_usd=plan.forecast.estimate,
+        estimate_range_usd=plan.forecast.range,
+        estimate_basis=plan.forecast.basis,
+        by_size=plan.forecast.by_size,
+        seconds_at_quota=_rounded(seconds),
         parts=tuple(plan.parts),
         rejected=rejected,
         warnings=(*prepared.warnings, *prepared.feed.warnings, *plan.warnings),
@@ -342,7 +357,7 @@ def _asked(order: Order, settings: Settings) -> str:
 
 
 def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
-    table = load_models()
+    table = load_models(settings.models_file)
     platform = settings.platform
     try:
         model = table.resolve(_asked(order, settings), platform=platform)
@@ -352,6 +367,59 @@ def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
     if lifecycle.refusal:
         raise ImportRefused(lifecycle.refusal)
     return model, lifecycle.warnings
+
+
+def _objections(book: SceneBook, model: Model) -> Iterator[str]:
+    """Every scene that the model can't be asked for, and what it has instead."""
+    for scene in book.scenes:
+        wanted = scene.references.product + len(scene.references.also)
+        found = model.objections(ratio=scene.ratio, size=scene.size, references=wanted)
+        if found:
+            yield f"scene {scene.name}: {'; '.join(found)}"
+
+
+def _check_outlives(prepared: Prepared, settings: Settings, seconds: float | None) -> None:
+    """Refuse a model that ends before the import can.
+
+    Raises:
+        ImportRefused: it does, by all that is known.
+    """
+    ends = (datetime.now(UTC) + timedelta(seconds=seconds or 0.0)).date()
+    table = load_models(settings.models_file)
+    refusal = table.lifecycle(prepared.model, prepared.platform, ends).refusal
+    if refusal:
+        msg = f"{refusal}; at the limits that are set this import takes until {ends} at least"
+        raise ImportRefused(msg)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _unknown(
+    prepared: Prepared, plan: Plan, seconds: float | None, store: Store | None
+) -> Iterator[str]:
+    """What no dry run can know, and what would tell it."""
+    if prepared.images is None and plan.with_reference:
+        yield (
+            f"photos of {plan.with_reference} products are behind links that only workers fetch: "
+            "one that is missing makes no picture and costs nothing"
+        )
+    if store is None:
+        yield "what the catalog owns: SKUSCENE_STORE is not set, so every picture counts as new"
+    if plan.forecast.pictures and not prepared.model.is_preview:
+        yield "refusals: a refused picture costs what asking for it costs"
+        yield "retries: calls that were billed and brought no picture, and doubtful ones"
+        if plan.forecast.lately is None:
+            yield (
+                f"thinking: {prepared.model.expected_thought_tokens} tokens a picture are a guess "
+                "until the ledger has calls to this model"
+            )
+    if seconds is None:
+        yield (
+            "how long it takes: no limit is known; `skuscene settings` lists SKUSCENE_QUOTA_..., "
+            "such as SKUSCENE_QUOTA_IMAGES_PER_MINUTE"
+        )
 
 
 def _import_id(order: Order, feed: Feed, now: datetime) -> str:
@@ -406,6 +474,7 @@ def _request(
         also=_also(prepared, uploads),
         shard_products=settings.shard_products,
         limit=prepared.order.limit,
+        lately=read_paid_lately(store, prepared.model) if store else None,
     )
 
 

@@ -15,7 +15,6 @@ from catalog import keys
 from catalog.imports import (
     CauseCount,
     Counts,
-    Estimate,
     PlannedProduct,
     PlannedSlot,
     PlanPart,
@@ -26,6 +25,7 @@ from catalog.results import ManifestFile
 from catalog.store.port import sha256_hex
 from producers.images import uploaded
 from producers.owned import Cause, Owned, owned_spec
+from producers.pricing import Forecast
 from producers.slots import WantedSlot, wanted_slots
 
 if TYPE_CHECKING:
@@ -35,12 +35,18 @@ if TYPE_CHECKING:
     from catalog.scenes import SceneBook
     from catalog.store.port import Store
     from producers.images import ImageFolder, Uploads
+    from producers.paid_lately import PaidLately
 
 GZIP = "application/gzip"
 
 
 class Writer(Protocol):
     """Where shards go."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept: what is not need not be made."""
+        ...
 
     def write(self, key: str, content: bytes, *, media_type: str) -> None:
         """Keep an object of the plan.
@@ -58,6 +64,8 @@ class PlanConflict(Exception):
 class DryWriter:
     """Keeps nothing."""
 
+    keeps = False
+
     def write(self, key: str, content: bytes, *, media_type: str) -> None:
         """Do nothing."""
 
@@ -67,6 +75,11 @@ class StoreWriter:
     """Creates the plan's objects; the same plan again finds its own."""
 
     store: Store
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return True
 
     def write(self, key: str, content: bytes, *, media_type: str) -> None:
         """Create an object, or find that it is there with the same bytes."""
@@ -90,6 +103,7 @@ class Request:
     also: dict[str, tuple[Photo, ...]]
     shard_products: int
     limit: int | None = None
+    lately: PaidLately | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,15 +116,22 @@ class Plan:
     renders: int = 0
     without_scene: int = 0
     rejected: list[RejectedRow] = field(default_factory=list)
-    causes: dict[Cause, CauseCount] = field(default_factory=dict)
-    standard: Usd = ZERO
-    batch: Usd = ZERO
+    by_cause: dict[Cause, list[int]] = field(default_factory=dict)
+    forecast: Forecast
     parts: list[PlanPart] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
         """Rejected rows by reason."""
         return dict(Counter(row.reason for row in self.rejected).most_common())
+
+    @property
+    def causes(self) -> dict[Cause, CauseCount]:
+        """Renders by cause, and what buying them is expected to cost."""
+        return {
+            cause: CauseCount(renders=renders, estimated_usd=Usd(micro))
+            for cause, (renders, micro) in self.by_cause.items()
+        }
 
     @property
     def counts(self) -> Counts:
@@ -121,11 +142,6 @@ class Plan:
             with_reference=self.with_reference,
             renders=self.renders,
         )
-
-    @property
-    def estimate(self) -> Estimate:
-        """The price of what would be bought, both ways."""
-        return Estimate(standard=self.standard, batch=self.batch)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -147,10 +163,15 @@ def plan_import(
     Raises:
         PlanConflict: another plan stands under this import's id.
     """
-    plan = Plan()
+    plan = Plan(forecast=Forecast(request.model, request.lately))
     shard: list[PlannedProduct] = []
+    first = 0
     for product in _usable(products, request, plan):
-        planned = _plan_product(product, request, plan, first=_slots(shard))
+        if not shard:
+            first = plan.renders
+        planned = _plan_product(
+            product, request, plan, first=plan.renders - first, keeps=writer.keeps
+        )
         if planned is not None:
             shard.append(planned)
         if len(shard) >= request.shard_products:
@@ -201,7 +222,8 @@ def _with_photos(product: Product, request: Request) -> Product:
         for photo in product.photos
         if photo.address.lower().startswith(("https://", "http://"))
     )
-    return product.changed(photos=usable)
+    # Making it anew checks it anew, and costs as much as reading it did.
+    return product if len(usable) == len(product.photos) else product.changed(photos=usable)
 
 
 def _without_reference(product: Product, request: Request) -> RejectedRow:
@@ -228,22 +250,18 @@ def _without_reference(product: Product, request: Request) -> RejectedRow:
     )
 
 
-def _slots(shard: Sequence[PlannedProduct]) -> int:
-    return sum(len(product.slots) for product in shard)
-
-
 def _plan_product(
-    product: Product, request: Request, plan: Plan, *, first: int
+    product: Product, request: Request, plan: Plan, *, first: int, keeps: bool
 ) -> PlannedProduct | None:
     wanted = list(wanted_slots(product, request.book))
     if not wanted:
         plan.without_scene += 1
         return None
     photos = list(product.photos)
-    slots = tuple(
-        _plan_slot(product, slot, photos, request, plan, index=first + at)
-        for at, slot in enumerate(wanted)
-    )
+    choices = [_choose(product, slot, photos, request, plan) for slot in wanted]
+    if not keeps:
+        return None
+    slots = tuple(_planned(choice, first + at) for at, choice in enumerate(choices))
     return PlannedProduct(
         row=product.row,
         product_id=product.product_id,
@@ -255,46 +273,72 @@ def _plan_product(
     )
 
 
-def _plan_slot(
-    product: Product,
-    wanted: WantedSlot,
-    photos: list[Photo],
-    request: Request,
-    plan: Plan,
-    *,
-    index: int,
-) -> PlannedSlot:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """A wanted slot: what is asked for it, why, and what that costs."""
+
+    wanted: WantedSlot
+    prompt: str
+    model: str
+    size: str
+    ratio: str
+    photos: tuple[int, ...]
+    cause: Cause
+    price: Usd
+
+
+def _choose(
+    product: Product, wanted: WantedSlot, photos: list[Photo], request: Request, plan: Plan
+) -> _Choice:
     used = (*wanted.photos, *_mood(wanted, photos, request))
-    slot = PlannedSlot(
+    scene, model = wanted.scene, request.model.id
+    cause = request.owned.cause(
+        wanted.slot,
+        title=product.title,
+        prompt=wanted.prompt,
+        ratio=scene.ratio,
+        size=scene.size,
+        model=model,
+        addresses=[photos[at].address for at in used],
+    )
+    asked: tuple[str, str, str, str] = (wanted.prompt, model, scene.size, scene.ratio)
+    price = ZERO
+    if cause in request.causes:
+        price = plan.forecast.add(wanted.prompt, references=len(used), size=scene.size)
+    elif cause is not Cause.UNCHANGED:
+        asked = _as_owned(wanted.slot, request) or asked
+    _count(plan, cause, price)
+    prompt, model, size, ratio = asked
+    return _Choice(
+        wanted=wanted,
+        prompt=prompt,
+        model=model,
+        size=size,
+        ratio=ratio,
+        photos=used,
+        cause=cause,
+        price=price,
+    )
+
+
+def _planned(choice: _Choice, index: int) -> PlannedSlot:
+    wanted = choice.wanted
+    return PlannedSlot(
         index=index,
         slot=wanted.slot,
         sku=wanted.sku,
         scene=wanted.scene.name,
         picture_no=wanted.picture_no,
         locale=wanted.locale,
-        prompt=wanted.prompt,
-        model=request.model.id,
-        size=wanted.scene.size,
-        ratio=wanted.scene.ratio,
-        photos=used,
+        prompt=choice.prompt,
+        model=choice.model,
+        size=choice.size,
+        ratio=choice.ratio,
+        photos=choice.photos,
         renditions=wanted.scene.renditions,
-        cause=Cause.NEW,
+        cause=choice.cause.value,
+        estimated_usd=choice.price,
     )
-    cause = request.owned.cause(
-        slot.slot,
-        title=product.title,
-        prompt=slot.prompt,
-        ratio=slot.ratio,
-        size=slot.size,
-        model=slot.model,
-        addresses=[photos[at].address for at in used],
-    )
-    bought = cause in request.causes
-    if not bought and cause is not Cause.UNCHANGED:
-        slot = _as_owned(slot, request)
-    price = _price(request.model, slot) if bought else ZERO
-    _count(plan, cause, price, request.model, slot, bought=bought)
-    return slot.changed(cause=cause.value, estimated_usd=price)
 
 
 def _mood(wanted: WantedSlot, photos: list[Photo], request: Request) -> Iterator[int]:
@@ -305,32 +349,20 @@ def _mood(wanted: WantedSlot, photos: list[Photo], request: Request) -> Iterator
         yield photos.index(photo)
 
 
-def _as_owned(slot: PlannedSlot, request: Request) -> PlannedSlot:
-    """Ask for what is owned already, because its cause is not accepted: nothing is bought."""
-    owned = request.owned.slots.get(slot.slot)
+def _as_owned(name: str, request: Request) -> tuple[str, str, str, str] | None:
+    """Prompt, model, size and ratio of what is owned, for a cause that is not accepted."""
+    owned = request.owned.slots.get(name)
     if owned is None or request.owned_from is None:
-        return slot
+        return None
     spec = owned_spec(request.owned_from, owned.render_id)
-    if spec is None:
-        return slot
-    return slot.changed(prompt=spec.prompt, model=spec.model, size=spec.size, ratio=spec.ratio)
+    return None if spec is None else (spec.prompt, spec.model, spec.size, spec.ratio)
 
 
-def _price(model: Model, slot: PlannedSlot) -> Usd:
-    return model.estimate(references=len(slot.photos), size=slot.size, lane="standard")
-
-
-def _count(
-    plan: Plan, cause: Cause, price: Usd, model: Model, slot: PlannedSlot, *, bought: bool
-) -> None:
+def _count(plan: Plan, cause: Cause, price: Usd) -> None:
     plan.renders += 1
-    before = plan.causes.get(cause, CauseCount())
-    plan.causes[cause] = CauseCount(
-        renders=before.renders + 1, estimated_usd=before.estimated_usd + price
-    )
-    if bought:
-        plan.standard += price
-        plan.batch += model.estimate(references=len(slot.photos), size=slot.size, lane="batch")
+    sums = plan.by_cause.setdefault(cause, [0, 0])
+    sums[0] += 1
+    sums[1] += price.micro
 
 
 def _write_shard(
@@ -346,7 +378,7 @@ def _write_shard(
             part=part,
             key=key,
             products=len(shard),
-            renders=_slots(shard),
+            renders=sum(len(product.slots) for product in shard),
             bytes=len(content),
             sha256=sha256_hex(content),
         )

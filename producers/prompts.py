@@ -420,7 +420,10 @@ _MARKUP = re.compile(
 
 def _one_line(text: str) -> str:
     """Composed, without what can't be seen, without quotes that could end ours."""
-    visible = "".join(map(_visible, html.unescape(text))).translate(_CATALOG_QUOTING)
+    visible = html.unescape(text)
+    if not (visible.isascii() and visible.isprintable()):  # most of it is: a third of the time
+        visible = "".join(map(_visible, visible))
+    visible = visible.translate(_CATALOG_QUOTING)
     line = " ".join("".join(dropwhile(_hangs_on_the_quote, visible)).split())
     # Last, because dropping what was invisible brings letters and accents together.
     return unicodedata.normalize("NFC", line) if line.strip(_JOINERS + " ") else ""

@@ -192,7 +192,7 @@ class Process:
             imaging=_imaging(settings),
             ask=model.ask,
             ready=model.ready,
-            models=load_models(),
+            models=load_models(settings.models_file),
             platform=settings.platform,
             limits=limits(settings),
             worker=worker,
@@ -230,7 +230,9 @@ class LazyModel:
         self._of(model_id).open()
 
     def _of(self, model_id: str) -> Calls:
-        kind = "preview" if load_models().is_preview(model_id) else "gemini"
+        kind = (
+            "preview" if load_models(self._settings.models_file).is_preview(model_id) else "gemini"
+        )
         with self._guard:
             if kind not in self._calls:
                 self._calls[kind] = Calls(_model(kind, self._settings))
@@ -258,7 +260,8 @@ def _model(kind: str, settings: Settings) -> ImageModel:
             project=settings.google_cloud_project,
             location=settings.google_cloud_location,
             max_connections=max(512, settings.generate_concurrency),
-        )
+        ),
+        load_models(settings.models_file),
     )
 
 

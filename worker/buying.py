@@ -223,7 +223,7 @@ def _ask(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Ask:
 
 def _estimate(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Usd:
     model = desk.models.resolve(slot.model, platform=desk.platform)
-    return model.estimate(references=len(claim.references), size=slot.size, lane="standard")
+    return model.reserve(references=len(claim.references), size=slot.size, lane="standard")
 
 
 def _request(desk: Desk, claim: RenderClaim, slot: PlannedSlot, spec: RenderSpec) -> TakeRequest:

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = read_settings()
-        model = load_models().resolve(options.model, platform=settings.platform)
+        model = load_models(settings.models_file).resolve(options.model, platform=settings.platform)
         size = _affordable(model, options.size, options.most_micro_usd)
         gemini = _gemini(settings)
         transcript = _open(Path(options.out))
@@ -137,7 +137,7 @@ def _affordable(model: Model, size: str | None, most_micro: int) -> str:
     if model.is_preview:
         raise ValueError(f"{model.id} draws on this machine: there is nothing to buy")
     size = size or model.sizes[0]
-    price = model.estimate(references=1, size=size, lane="standard")
+    price = model.reserve(references=1, size=size, lane="standard")
     if price.micro > most_micro:
         raise ValueError(
             f"one {size} picture of {model.id} costs about {price} USD, more than "
@@ -192,7 +192,7 @@ def _buy(
     transcript.add_json("request.json", _told_request(request, model, settings, gemini))
     started = time.monotonic()
     try:
-        answer = asyncio.run(_ask(gemini, request))
+        answer = asyncio.run(_ask(gemini, settings.models_file, request))
     except RenderError as exc:
         took_s = time.monotonic() - started
         transcript.add_json("answer.json", _told_fault(exc, took_s))
@@ -209,8 +209,8 @@ def _buy(
     return FAILED if told["undecodable"] else DONE, _summary(told)
 
 
-async def _ask(gemini: GeminiSettings, request: TakeRequest) -> Answer:
-    model = GeminiModel(gemini)
+async def _ask(gemini: GeminiSettings, models_file: Path | None, request: TakeRequest) -> Answer:
+    model = GeminiModel(gemini, load_models(models_file))
     try:
         return await model.render(request)
     finally:
@@ -240,9 +240,7 @@ def _told_request(
             "sha256": hashlib.sha256(photo).hexdigest(),
             "pixels": [_PHOTO_PX, _PHOTO_PX],
         },
-        "estimate_micro_usd": model.estimate(
-            references=1, size=request.size, lane="standard"
-        ).micro,
+        "estimate_micro_usd": model.reserve(references=1, size=request.size, lane="standard").micro,
         "deadline_s": request.deadline_s,
     }
 

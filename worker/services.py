@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catalog.connection import StateUnavailable, check, open_redis
+from catalog.models import load_models
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need
 from catalog.store.opening import StoreUrlError, identify, open_store, probe
 from catalog.store.port import Store, StoreError
@@ -37,6 +38,7 @@ def check_services(settings: Settings) -> None:
     """
     try:
         redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
+        load_models(settings.models_file)
         store = worker_store(settings)
         check(open_redis(redis_url))
         identify(store)

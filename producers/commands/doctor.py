@@ -53,9 +53,9 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def cheapest(model: Model) -> tuple[str, Usd]:
-    """The size of a model's cheapest picture, and its price with one reference."""
+    """The size of a model's cheapest picture, and what to reserve for it with one reference."""
     priced = {
-        size: model.estimate(references=_REFERENCES, size=size, lane="standard")
+        size: model.reserve(references=_REFERENCES, size=size, lane="standard")
         for size in model.sizes
     }
     # The first of equals: sizes are listed from the smallest.
@@ -69,7 +69,7 @@ def _buy_unless_faulty(
     objection = _objection(settings, findings)
     if objection is not None:
         return objection, ()
-    model = load_models().resolve(settings.model, platform=settings.platform)
+    model = load_models(settings.models_file).resolve(settings.model, platform=settings.platform)
     size, price = cheapest(model)
     display.say(f"buying one picture: {model.id}, {size}, about {price} USD")
     return _buy(model, size, settings)
@@ -85,7 +85,9 @@ def _objection(settings: Settings, findings: list[Finding]) -> Finding | None:
             "install it with `pip install 'skuscene[worker]'`",
         )
     try:
-        model = load_models().resolve(settings.model, platform=settings.platform)
+        model = load_models(settings.models_file).resolve(
+            settings.model, platform=settings.platform
+        )
     except UnknownModel as exc:
         return _refused(f"nothing was bought: {exc.args[0]}", "")
     if model.is_preview:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from producers.exits import Exit
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from rich.console import RenderableType
@@ -32,7 +32,7 @@ def run_models(options: argparse.Namespace) -> int:
     """List image models, their prices and their dates."""
     settings = read_settings()
     shelf = Shelf(
-        table=load_models(),
+        table=load_models(settings.models_file),
         platform=settings.platform,
         chosen=settings.model,
         today=datetime.now(UTC).date(),
@@ -75,6 +75,7 @@ class Shelf:
                 "id": default.id if default else None,
                 "objection": objection,
             },
+            "models_file": self.table.file,
             "models": [self._facts(model) for model in self.table.models],
             "retired": [gone.model_dump(mode="json") for gone in self.table.retired],
         }
@@ -107,6 +108,11 @@ class Shelf:
             "thinking counted; a batch ends within 24 hours"
         )
         notes = [basis]
+        if self.table.file:
+            notes.append(f"laid over by {self.table.file} (SKUSCENE_MODELS_FILE):")
+        notes += [f"  {name}: {', '.join(fields)}" for name, fields in self.table.given.items()]
+        for model in self.table.models:
+            notes += _told(model)
         if objection:
             notes.append(f"warning: SKUSCENE_MODEL: {objection}")
         for model in self.table.models:
@@ -148,7 +154,38 @@ class Shelf:
             "price_usd": {size: model_prices(model, size) for size in model.sizes},
             "price_references": _counted(model),
             "price_source": model.prices.source,
-            "price_as_of": model.prices.as_of.isoformat(),
+            "price_as_of": _day(model.prices.as_of),
+            "prices_usd_per_million_tokens": {
+                "input": float(model.prices.input),
+                "text_output": float(model.prices.text_output),
+                "image_output": float(model.prices.image_output),
+                "batch_factor": float(model.prices.batch_factor),
+            },
+            "ratios": list(model.ratios),
+            "tokens": {
+                "input_image": model.input_image_tokens,
+                "output_image": {size: model.output_image_tokens[size] for size in model.sizes},
+                "thinking_allowance": model.thinking_allowance_tokens,
+            },
+            "platforms": {
+                name: replace(self, platform=name).life(model) for name in model.platforms
+            },
+            "from_file": list(self.table.given.get(model.id, ())),
+        }
+
+    def life(self, model: Model) -> dict[str, Any]:
+        """A model's life on this platform, with the sources of its dates."""
+        offer = model.platforms[self.platform]
+        return {
+            "state": self._state(model),
+            "aliases": list(self.table.aliases_of(model, self.platform)),
+            "available_from": _day(offer.available_from),
+            "deprecated_on": _day(offer.deprecated_on),
+            "successor": offer.successor,
+            "ends": [
+                {"on": _day(report.on), "source": report.source, "read": _day(report.read)}
+                for report in offer.shutdown
+            ],
         }
 
     def _state(self, model: Model) -> str:
@@ -178,10 +215,30 @@ class Shelf:
         return [state, *(f"ends {day}{doubt}" for day in days[:1])]
 
 
+def _told(model: Model) -> Iterator[str]:
+    prices = model.prices
+    read = f", {prices.as_of}" if prices.as_of else ""
+    pictures = ", ".join(f"{size} {model.output_image_tokens[size]}" for size in model.sizes)
+    yield (
+        f"{model.id}: USD per million tokens: {prices.input} in, {prices.text_output} text and "
+        f"thoughts, {prices.image_output} pictures ({prices.source}{read})"
+    )
+    yield f"  tokens: {model.input_image_tokens} a reference, pictures {pictures}"
+    yield f"  ratios: {', '.join(model.ratios)}{' and any other' if model.any_ratio else ''}"
+    for platform, offer in model.platforms.items():
+        life = [
+            f"from {offer.available_from}" if offer.available_from else "",
+            f"deprecated on {offer.deprecated_on}" if offer.deprecated_on else "",
+            f"successor {offer.successor}" if offer.successor else "",
+            *(f"ends {end.on or 'on no set date'} ({end.source})" for end in offer.shutdown),
+        ]
+        yield f"  {platform}: {'; '.join(filter(None, life)) or 'no dates known'}"
+
+
 def model_prices(model: Model, size: str) -> dict[str, float]:
     """What one picture costs in each lane, in US dollars."""
     return {
-        lane: float(model.estimate(references=_counted(model), size=size, lane=lane))
+        lane: float(model.reserve(references=_counted(model), size=size, lane=lane))
         for lane in _LANES
     }
 

@@ -134,9 +134,13 @@ def _dry_run(order: Order, settings: Settings, options: argparse.Namespace) -> i
 
 def _consents(plan: Plan, settings: Settings, options: argparse.Namespace) -> bool:
     limit = Usd.parse(settings.confirm_above_usd)
-    if options.yes or options.budget is not None or plan.standard <= limit:
+    expected, bounds = plan.forecast.estimate, plan.forecast.range.standard
+    if options.yes or options.budget is not None or expected.standard <= limit:
         return True
-    price = f"{plan.renders} renders, about {plan.standard} USD (in batches: {plan.batch} USD)"
+    price = (
+        f"{plan.renders} renders, about {expected.standard} USD, {bounds.low} to {bounds.high} "
+        f"(in batches: {expected.batch} USD)"
+    )
     if not sys.stdin.isatty():
         display.say(
             f"{price}: more than SKUSCENE_CONFIRM_ABOVE_USD={limit}; say --yes, or set a --budget"

@@ -35,6 +35,7 @@ BUILT = {
     "retry": "failed",
     "recover": "Redis",
     "gallery": "contact sheet",
+    "costs": "money",
     "parked": "replay",
     "models": "prices",
     "settings": "every setting",
@@ -49,7 +50,6 @@ LATER = {
     "quota": "limits",
     "watch": "feed",
     "export": "shop",
-    "costs": "money",
 }
 OPTIONS = {
     "demo": ("FEED", "--scenes", "--out"),
@@ -66,6 +66,7 @@ OPTIONS = {
     "retry": ("ID", "--status", "--reason", "--sku", "--wait", "--json"),
     "recover": ("ID",),
     "gallery": ("ID",),
+    "costs": ("ID", "--by", "--since", "--json"),
     "parked": ("list", "show", "replay"),
     "doctor": ("--live",),
     "worker": ("--queues", "--concurrency"),

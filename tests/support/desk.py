@@ -83,7 +83,7 @@ USAGE: Final = Usage(input_tokens=2_000, output_image_tokens=1_120)
 _PRICES: Final = load_models().resolve(MODEL, platform="developer")
 PRICE: Final = _PRICES.cost(USAGE, size="1K", lane="standard")
 """What each picture of the scripted model costs."""
-ESTIMATE: Final = _PRICES.estimate(references=1, size="1K", lane="standard")
+ESTIMATE: Final = _PRICES.reserve(references=1, size="1K", lane="standard")
 """What a picture from one photo is expected to cost, a little more."""
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "web": ("web-1024.webp", "web-512.webp"),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from catalog.costs import (
+    AnsweredModel,
+    BillRow,
+    CallSum,
+    CostReport,
+    CostRow,
+    CostSum,
+    WithoutPicture,
+)
 from catalog.imports import (
     CauseCount,
     Control,
     Counts,
     DryRun,
     Estimate,
+    EstimateRange,
     FeedSummary,
     Import,
     ModelChoice,
@@ -17,6 +27,8 @@ from catalog.imports import (
     PlannedSlot,
     PlanPart,
     Retry,
+    SizeEstimate,
+    UsdRange,
 )
 from catalog.money import Usd
 from catalog.parked import ParkedMessage, RawMessage
@@ -177,6 +189,17 @@ PART = ManifestPart(
 )
 REJECTED_FILE = ManifestFile(key=f"imports/{ID}/rejected.jsonl", rows=1, bytes=210, sha256=SHA)
 BOOK = SceneBook(scenes=(Scene(name="sunny-beach", prompt="The {product.title} on a beach"),))
+
+COST_SUM = CostSum(
+    spent_usd=Usd(69_100),
+    doubtful_usd=Usd(67_900),
+    without_picture_usd=Usd(1_200),
+    calls=3,
+    pictures=1,
+    accepted=1,
+    doubtful_calls=1,
+    usd_per_accepted=Usd(69_100),
+)
 
 EXAMPLES: dict[str, Wire] = {
     "result": RESULT,
@@ -400,8 +423,49 @@ EXAMPLES: dict[str, Wire] = {
         renders=2,
         causes={"new": CauseCount(renders=2, estimated_usd=Usd(140_000))},
         estimate_usd=Estimate(standard=Usd(140_000), batch=Usd(70_000)),
+        estimate_range_usd=EstimateRange(
+            standard=UsdRange(low=Usd(120_000), high=Usd(170_000)),
+            batch=UsdRange(low=Usd(60_000), high=Usd(85_000)),
+        ),
+        estimate_basis="table: a page, 2026-11-22",
+        by_size={
+            "1K": SizeEstimate(
+                renders=2, estimate_usd=Estimate(standard=Usd(140_000), batch=Usd(70_000))
+            )
+        },
+        seconds_at_quota=12.0,
+        unknown=("refusals",),
         warnings=(),
         model={"id": "gemini-nano-banana-2.1"},
+    ),
+    "costs": CostReport(
+        import_id=ID,
+        since=NOW.date(),
+        total=COST_SUM,
+        without_picture=WithoutPicture(
+            blocked=CallSum(calls=1, usd=Usd(1_200)), doubtful=CallSum(calls=1, usd=Usd(67_900))
+        ),
+        by={"scene": (CostRow(name="sunny-beach", **dict(COST_SUM)),)},
+        bill=(
+            BillRow(
+                day=NOW.date(),
+                platform="developer",
+                lane="standard",
+                model=SPEC.model,
+                calls=3,
+                pictures=1,
+                tokens=PURCHASE.tokens,
+                usd=Usd(69_100),
+                doubtful_calls=1,
+                doubtful_usd=Usd(67_900),
+            ),
+        ),
+        models_answered=(
+            AnsweredModel(asked=SPEC.model, answered=SPEC.model, calls=1, is_same=True),
+        ),
+        outside_ledger=0,
+        unreadable_lines=0,
+        warnings=(),
     ),
 }
 """By the name of the schema."""

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from catalog.models import Model, Platform, UnknownModel, load_models, parse_models
+from catalog.models import (
+    Model,
+    Platform,
+    UnknownModel,
+    is_answer_of,
+    load_models,
+    parse_models,
+)
 from catalog.money import Usd
 
 TODAY = date(2026, 11, 22)
@@ -112,11 +119,11 @@ def test_no_model_takes_what_is_no_ratio(ratio: str) -> None:
     assert model("preview").objections(ratio=ratio, size="1K", references=0)
 
 
-def test_an_estimate_counts_references_prompt_and_thinking() -> None:
+def test_a_reservation_counts_references_prompt_and_all_thinking() -> None:
     bought = model("gemini-nano-banana-2.1")
 
-    alone = bought.estimate(references=0, size="1K", lane="standard")
-    with_two = bought.estimate(references=2, size="1K", lane="standard")
+    alone = bought.reserve(references=0, size="1K", lane="standard")
+    with_two = bought.reserve(references=2, size="1K", lane="standard")
 
     assert alone == Usd(33_600 + 300 * 3 // 2 + 300 * 15 // 2)
     assert with_two - alone == Usd(2 * 1_680)
@@ -125,8 +132,8 @@ def test_an_estimate_counts_references_prompt_and_thinking() -> None:
 def test_the_batch_lane_costs_half() -> None:
     bought = model("gemini-3.1-flash-image")
 
-    standard = bought.estimate(references=3, size="2K", lane="standard")
-    batch = bought.estimate(references=3, size="2K", lane="batch")
+    standard = bought.reserve(references=3, size="2K", lane="standard")
+    batch = bought.reserve(references=3, size="2K", lane="batch")
 
     assert standard.micro - 1 <= 2 * batch.micro <= standard.micro + 1
 
@@ -263,3 +270,20 @@ def _shipped() -> str:
     import catalog.models
 
     return (Path(catalog.models.__file__).parent / "data" / "models.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_same"),
+    [
+        ("gemini-3-pro-image", True),
+        ("gemini-3-pro-image-001", True),
+        ("models/gemini-3-pro-image", True),
+        ("publishers/google/models/gemini-3-pro-image@002", True),
+        ("", True),
+        ("gemini-3-pro-image-preview", False),
+        ("gemini-3-pro-image-0011", False),
+        ("gemini-3-pro", False),
+    ],
+)
+def test_a_version_is_the_same_model_and_another_name_is_not(answered: str, is_same: bool) -> None:
+    assert is_answer_of("gemini-3-pro-image", answered) is is_same

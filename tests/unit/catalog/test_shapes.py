@@ -111,7 +111,10 @@ def test_a_dry_run_has_the_promised_fields() -> None:
     found = written("dry-run")
 
     assert in_order(promised, found)
-    assert set(found) - set(promised) == {"causes", "model"}
+    assert set(found) - set(promised) == {
+        *("causes", "model", "estimate_range_usd", "estimate_basis", "by_size"),
+        *("seconds_at_quota", "unknown"),
+    }
     assert found["estimate_usd"] == {"standard": 0.14, "batch": 0.07}
 
 
@@ -123,7 +126,7 @@ def test_intent_says_what_by_whom_and_when() -> None:
 
 
 def test_every_file_in_the_store_says_what_it_is() -> None:
-    printed = {"status", "dry-run"}
+    printed = {"status", "dry-run", "costs"}
     lines_of_a_shard = {"plan"}
 
     assert {name: written(name)["schema"] for name in set(SHAPES) - printed - lines_of_a_shard} == {

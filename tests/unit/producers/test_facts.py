@@ -61,7 +61,7 @@ def test_a_price_counts_three_references_and_thinking() -> None:
 
     prices = model(shelf(), known.id)["price_usd"]
 
-    estimate = known.estimate(references=3, size="2K", lane="batch")
+    estimate = known.reserve(references=3, size="2K", lane="batch")
     assert prices["2K"]["batch"] == float(estimate)
     # 300 words and 3 photos in, 1120 tokens of picture and 300 of thinking out.
     assert prices["1K"]["standard"] == pytest.approx((3_660 * 1.50 + 1_120 * 30 + 300 * 7.50) / 1e6)
@@ -159,3 +159,49 @@ def test_settings_that_can_not_be_right_are_exit_2(
     assert main(["settings"]) == 2
 
     assert "SKUSCENE_WINDOW" in capsys.readouterr().err
+
+
+def test_models_shows_which_entries_came_from_the_users_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[[models]]\nid = "gemini-3-pro-image"\nprices = { input = 9 }\n')
+    monkeypatch.setenv("SKUSCENE_MODELS_FILE", str(file))
+
+    assert main(["models", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert main(["models"]) == 0
+    told = capsys.readouterr().out
+
+    assert printed["models_file"] == str(file)
+    (changed,) = (one for one in printed["models"] if one["from_file"])
+    assert changed["from_file"] == ["prices.input"]
+    assert changed["prices_usd_per_million_tokens"]["input"] == 9
+    assert "gemini-3-pro-image: prices.input" in told
+
+
+def test_a_wrong_models_file_is_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text('[[models]]\nid = "gemini-3-pro-image"\nprices = { input = "dear" }\n')
+    monkeypatch.setenv("SKUSCENE_MODELS_FILE", str(file))
+
+    assert main(["models"]) == 2
+
+    assert f"{file}: gemini-3-pro-image: prices.input" in capsys.readouterr().err
+
+
+def test_the_json_of_models_has_a_life_per_platform_with_its_sources() -> None:
+    shown = model(shelf(), "gemini-3.1-flash-image")
+
+    assert set(shown["platforms"]) == {"developer", "vertex"}
+    assert shown["platforms"]["vertex"]["ends"] == [
+        {
+            "on": "2027-05-28",
+            "source": "LiteLLM 1.109.1, model_prices_and_context_window.json",
+            "read": "2026-11-22",
+        }
+    ]
+    assert shown["ratios"][0] == "1:1"
+    assert shown["tokens"]["output_image"]["1K"] == 1_120
