@@ -273,6 +273,7 @@ def _plan_slot(
         picture_no=wanted.picture_no,
         locale=wanted.locale,
         prompt=wanted.prompt,
+        softer=wanted.softer,
         model=request.model.id,
         size=wanted.scene.size,
         ratio=wanted.scene.ratio,
