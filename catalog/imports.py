@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from catalog.money import ZERO, Usd
 from catalog.product import Photo
 from catalog.results import ManifestFile, ResultLine, RowCounts
-from catalog.scenes import SceneBook
+from catalog.scenes import MAX_SOFTER, SceneBook
 from catalog.wire import ImportId, Sha256, Wire
 
 
@@ -17,7 +17,8 @@ class PlannedSlot(Wire):
     """One wanted picture: where it goes and what will be asked.
 
     ``index`` counts the slots of the shard; ``photos`` point into the product's photos, in the
-    order in which they are sent.
+    order in which they are sent. ``softer`` are asked, one after the other, once ``prompt`` was
+    refused; they are no part of what makes two renders the same.
     """
 
     index: int = Field(ge=0)
@@ -27,6 +28,9 @@ class PlannedSlot(Wire):
     picture_no: int = Field(ge=1)
     locale: str | None = None
     prompt: str
+    softer: tuple[str, ...] = Field(
+        default=(), max_length=MAX_SOFTER, exclude_if=lambda softer: not softer
+    )
     model: str
     size: str
     ratio: str
@@ -34,6 +38,11 @@ class PlannedSlot(Wire):
     renditions: tuple[str, ...]
     cause: str
     estimated_usd: Usd = ZERO
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """What may be asked, in this order: 0 is the prompt, 1 the first softer one, and so on."""
+        return (self.prompt, *self.softer)
 
 
 class PlannedProduct(Wire):

@@ -100,7 +100,7 @@ class Failure(Reason):
     PROMPT_BLOCKED = (
         "prompt.blocked",
         "The model's safety system refused the prompt or the picture.",
-        "Look at the finish reason in the message, change the scene's words, then import again.",
+        "The message says why: name softer prompts or change the scene's words, then import again.",
     )
     MODEL_NO_PICTURE = (
         "model.no_picture",

@@ -54,6 +54,10 @@ def seed(fingerprint: str, take_no: int) -> int:
     return (int(fingerprint[:8], 16) + take_no - 1) % 2**31
 
 
+# Written where it says something: what was bought as asked is written as it always was.
+_SOFTENED: Any = Field(default=0, ge=0, exclude_if=lambda softened: softened == 0)
+
+
 class Tokens(Wire):
     """Tokens as the model reported them."""
 
@@ -69,7 +73,8 @@ class Purchase(Wire):
     Carried by the take object itself, so that nothing else is needed to rebuild record, ledger and
     status. ``claim`` names the slot it was bought for: ``<import>/<part>/<slot index>``,
     ``revision`` the import's revision that bought it, and ``call`` the call to the model, as the
-    ledger does.
+    ledger does. ``softened`` is 0 where the spec's own prompt was sent; else the buyer's first,
+    second ... softer one was, and ``prompt_sha256`` is that one's hash.
     """
 
     take: int = Field(ge=1)
@@ -86,6 +91,8 @@ class Purchase(Wire):
     attempts: int = 1
     revision: int = 1
     call: str = ""
+    softened: int = _SOFTENED
+    prompt_sha256: Sha256 | None = Field(default=None, exclude_if=lambda sha256: sha256 is None)
 
     @property
     def cost_usd(self) -> Usd:
@@ -137,7 +144,11 @@ class Spec(Wire):
 
 
 class RenderRecord(Wire):
-    """``record.json``: what was asked, bought, checked, written. Its existence is the success."""
+    """``record.json``: what was asked, bought, checked, written. Its existence is the success.
+
+    ``softened``: which softer prompt the chosen take was bought with, if not with the spec's own;
+    ``prompt_sent`` are its words.
+    """
 
     schema_: Annotated[Literal["skuscene.record/1"], Field(alias="schema")] = "skuscene.record/1"
     render_id: RenderId
@@ -157,6 +168,8 @@ class RenderRecord(Wire):
     digital_source_type: str
     finished_at: AwareDatetime
     made_by: str
+    softened: int = _SOFTENED
+    prompt_sent: str | None = Field(default=None, exclude_if=lambda prompt: prompt is None)
 
     @property
     def chosen(self) -> RecordedTake:
@@ -165,7 +178,12 @@ class RenderRecord(Wire):
 
 
 class Refusal(Wire):
-    """``refused.json``: a refusal that asking again will not change."""
+    """``refused.json``: what was refused of a render, and will be again.
+
+    ``prompts`` are all that were tried, the render's own first; reason, message and
+    ``finish_reason`` are those of the last refusal, unless an earlier one was harder. Not
+    ``final``: who asked last had softer words left, and asks them next.
+    """
 
     schema_: Annotated[Literal["skuscene.refused/1"], Field(alias="schema")] = "skuscene.refused/1"
     render_id: RenderId
@@ -177,13 +195,14 @@ class Refusal(Wire):
     refused_at: AwareDatetime
     import_id: str
     revision: int = 1
+    final: bool = Field(default=True, exclude_if=lambda final: final)
 
 
 class LedgerLine(Wire):
     """One call to a model: enough to hold against the provider's bill.
 
     ``at`` is when it was sent. ``attempt`` is false where the call was not the render's fault, as
-    with a rate limit or a key that is refused.
+    with a rate limit or a key that is refused. ``softened`` is as in :class:`Purchase`.
     """
 
     schema_: Annotated[Literal["skuscene.ledger/1"], Field(alias="schema")] = "skuscene.ledger/1"
@@ -208,6 +227,7 @@ class LedgerLine(Wire):
     call: str = ""
     attempt: bool = True
     revision: int = 1
+    softened: int = _SOFTENED
 
 
 class SourceVersion(Wire):

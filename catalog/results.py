@@ -54,7 +54,12 @@ class ReferenceUsed(Wire):
 
 
 class Provenance(Wire):
-    """Where a picture comes from: enough to say what was asked of whom, and what it was sold as."""
+    """Where a picture comes from: enough to say what was asked of whom, and what it was sold as.
+
+    ``prompt_sha256`` is of the prompt that was asked for. Where the model refused that one and sold
+    the picture for a softer one, ``softened`` says for which, and ``sent_prompt_sha256`` is its
+    hash.
+    """
 
     ai_generated: bool
     preview: bool
@@ -70,6 +75,10 @@ class Provenance(Wire):
     take: int
     bought_by: str
     bought_at: AwareDatetime
+    softened: int = Field(default=0, ge=0, exclude_if=lambda softened: softened == 0)
+    sent_prompt_sha256: Sha256 | None = Field(
+        default=None, exclude_if=lambda sha256: sha256 is None
+    )
 
 
 class ResultLine(Wire):

@@ -30,11 +30,14 @@ MAX_PICTURES: Final = 20
 MAX_REFERENCES: Final = 14
 """As many images as the model family takes with one prompt."""
 MAX_PROMPT_CHARS: Final = 1_500
+MAX_SOFTER: Final = 3
+"""So many softer prompts a scene may name; each refused one is a call that may be billed."""
 MAX_NOTE_CHARS: Final = 200
 MAX_LOCALE_TEXT_CHARS: Final = 120
 
 SceneName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
+Prompt = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PROMPT_CHARS)]
 Note = Annotated[str, StringConstraints(max_length=MAX_NOTE_CHARS, strip_whitespace=True)]
 
 
@@ -114,10 +117,21 @@ class LocaleText(Wire):
 
 
 class Scene(Wire):
-    """A named setting: what is asked, in which shape, how often, and for which products."""
+    """A named setting: what is asked, in which shape, how often, and for which products.
+
+    ``softer`` are prompts to try, one after the other, where the model refuses the one before;
+    at most ``soften`` of them.
+    """
 
     name: SceneName
-    prompt: str = Field(min_length=1, max_length=MAX_PROMPT_CHARS)
+    prompt: Prompt
+    # A book without them is written as it always was, and keeps its hash.
+    softer: Annotated[tuple[Prompt, ...], BeforeValidator(_one_or_many)] = Field(
+        default=(), max_length=MAX_SOFTER, exclude_if=lambda softer: not softer
+    )
+    soften: int = Field(
+        default=MAX_SOFTER, ge=0, le=MAX_SOFTER, exclude_if=lambda soften: soften == MAX_SOFTER
+    )
     when: When = When()
     ratio: Ratio = "4:5"
     size: Size = "1K"
@@ -134,6 +148,13 @@ class Scene(Wire):
     @classmethod
     def _each_once(cls, renditions: tuple[Rendition, ...]) -> tuple[Rendition, ...]:
         return tuple(dict.fromkeys(renditions))
+
+    @property
+    def softened(self) -> tuple[Scene, ...]:
+        """The scene in each of its softer prompts, as many as may be tried."""
+        return tuple(
+            self.model_copy(update={"prompt": prompt}) for prompt in self.softer[: self.soften]
+        )
 
     @property
     def locale_names(self) -> tuple[str | None, ...]:

@@ -331,6 +331,8 @@ def _planned(choice: _Choice, index: int) -> PlannedSlot:
         picture_no=wanted.picture_no,
         locale=wanted.locale,
         prompt=choice.prompt,
+        # What is owned is asked for in the words that it was bought with.
+        softer=wanted.softer if choice.prompt == wanted.prompt else (),
         model=choice.model,
         size=choice.size,
         ratio=choice.ratio,

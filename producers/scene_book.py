@@ -278,11 +278,23 @@ def _scene(
         inherited = _inherited(document, name, inherit)
     data = _merged(inherited, _merged(defaults, own))
     scene = _validated(document, [at, ("defaults",)], {**data, "name": name}, what)
+    _check_prompts(document, scene, at if "softer" in own else ("defaults",), what)
+    return scene
+
+
+def _check_prompts(document: _Document, scene: Scene, softer_at: _Loc, what: str) -> None:
+    """Check every prompt of a scene; its softer ones stand under ``softer_at``."""
+    at: _Loc = ("scenes", scene.name, "prompt")
+    whose = what
     try:
         check_template(scene)
+        # Also those beyond ``soften``: they are asked when somebody raises it.
+        for number, prompt in enumerate(scene.softer):
+            at = _place(document, [softer_at], ("softer", number))
+            whose = f"{what}: 'softer' {number + 1}"
+            check_template(scene.model_copy(update={"prompt": prompt}))
     except TemplateError as exc:
-        raise document.error((*at, "prompt"), f"{what}: {exc}") from exc
-    return scene
+        raise document.error(at, f"{whose}: {exc}") from exc
 
 
 def _inherited(document: _Document, name: str, inherit: Mapping[str, Scene]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ _LOOKS = frozenset(
 class WantedSlot:
     """One wanted picture, before anybody looked at what is owned.
 
-    ``photos`` point into the product's photos, the best first.
+    ``photos`` point into the product's photos, the best first; ``softer`` are prompts for when
+    the model refuses.
     """
 
     slot: str
@@ -43,6 +44,7 @@ class WantedSlot:
     picture_no: int
     locale: str | None
     prompt: str
+    softer: tuple[str, ...]
     photos: tuple[int, ...]
 
 
@@ -67,7 +69,11 @@ def wanted_slots(product: Product, book: SceneBook) -> Iterator[WantedSlot]:
 
 def _of_subject(product: Product, scene: Scene, subject: _Subject) -> Iterator[WantedSlot]:
     for locale in scene.locale_names:
-        prompt = build_prompt(scene, product, variant=subject.variant, locale=locale)
+        # Two may come out as the same words, and no refused words are asked twice.
+        prompt, *softer = dict.fromkeys(
+            build_prompt(asked, product, variant=subject.variant, locale=locale)
+            for asked in (scene, *scene.softened)
+        )
         for picture_no in range(1, scene.pictures + 1):
             yield WantedSlot(
                 slot="/".join((subject.name, scene.name, str(picture_no), locale or "-")),
@@ -76,6 +82,7 @@ def _of_subject(product: Product, scene: Scene, subject: _Subject) -> Iterator[W
                 picture_no=picture_no,
                 locale=locale,
                 prompt=prompt,
+                softer=tuple(softer),
                 photos=subject.photos[: scene.references.product],
             )
 

@@ -25,7 +25,7 @@ from catalog.connection import StateUnavailable
 from catalog.money import ZERO, Usd
 from catalog.open_calls import Gate, OpenCall, Reserved
 from catalog.renders import LedgerLine, Purchase, Refusal, RenderSpec, Tokens, seed
-from catalog.store.port import StoreError
+from catalog.store.port import StoreError, sha256_hex
 from worker import plans
 from worker.attempts import why_used_up
 from worker.concluding import conclude_call, sold
@@ -43,6 +43,7 @@ from worker.imaging.sniff import sniff_media_type
 from worker.model import Answer, ReferencePhoto, TakeRequest, Usage
 from worker.ports import Ask
 from worker.prepare import spec_of
+from worker.refusals import SOFTENED, wording_to_ask
 from worker.spool import Kept, PaidAnswer
 
 if TYPE_CHECKING:
@@ -70,10 +71,12 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
     _, slot = plans.planned(desk.store, claim)
     attempts = _attempts(desk, claim)
     spec = spec_of(slot, claim.references)
-    wish = _Wish(claim=claim, slot=slot, spec=spec, request=_request(desk, claim, slot, spec))
+    softened = wording_to_ask(desk, claim, slot)
+    request = _request(desk, claim, slot, spec, softened)
+    wish = _Wish(claim=claim, slot=slot, spec=spec, request=request)
     desk.ready(slot.model)
     with contextlib.closing(desk.turns.take(_ask(desk, claim, slot))) as turn:
-        call = _call(desk, claim, slot, lease).changed(attempts=attempts)
+        call = _call(desk, claim, slot, lease, softened).changed(attempts=attempts)
         if not _may_leave(desk, call):
             return None
         return _bought(desk, wish, call, turn)
@@ -131,7 +134,7 @@ def _attempts(desk: Desk, claim: RenderClaim) -> int:
     return tries.attempts + tries.doubtful + 1
 
 
-def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str) -> OpenCall:
+def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str, softened: int) -> OpenCall:
     # Also without a budget: what has no price here must fail before it is asked for, not after.
     estimate = _estimate(desk, claim, slot)
     call = uuid.uuid4().hex
@@ -160,6 +163,7 @@ def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str) -> Open
             worker=desk.worker,
             call=call,
             revision=desk.state.revision(claim.import_id) or 1,
+            softened=softened,
         ),
     )
 
@@ -226,10 +230,12 @@ def _estimate(desk: Desk, claim: RenderClaim, slot: PlannedSlot) -> Usd:
     return model.reserve(references=len(claim.references), size=slot.size, lane="standard")
 
 
-def _request(desk: Desk, claim: RenderClaim, slot: PlannedSlot, spec: RenderSpec) -> TakeRequest:
+def _request(
+    desk: Desk, claim: RenderClaim, slot: PlannedSlot, spec: RenderSpec, softened: int
+) -> TakeRequest:
     return TakeRequest(
         model_id=slot.model,
-        prompt=slot.prompt,
+        prompt=slot.wordings[softened],
         references=tuple(_photo(desk, used.key, used.media_type) for used in claim.references),
         ratio=slot.ratio,
         size=slot.size,
@@ -266,7 +272,14 @@ def _purchase(
         attempts=call.attempts,
         revision=call.line.revision,
         call=call.call,
+        softened=call.line.softened,
+        prompt_sha256=_softer_sha256(slot, call.line.softened),
     )
+
+
+def _softer_sha256(slot: PlannedSlot, softened: int) -> str | None:
+    """Which softer prompt was sent; its place alone says that only beside the plan."""
+    return sha256_hex(slot.wordings[softened].encode()) if softened else None
 
 
 def _keep(
@@ -334,11 +347,12 @@ def _refusal(
         reason=exc.reason,
         message=exc.message,
         finish_reason=exc.finish_reason,
-        prompts=(slot.prompt,),
+        prompts=(slot.wordings[line.softened],),
         cost_usd=line.cost_usd,
         refused_at=desk.clock(),
         import_id=call.import_id,
         revision=line.revision,
+        final=exc.finish_reason not in SOFTENED or line.softened == len(slot.softer),
     )
 
 

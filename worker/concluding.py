@@ -23,17 +23,15 @@ from catalog import keys
 from catalog.epoch import Recovery
 from catalog.leases import SPOOLED_ON
 from catalog.renders import Purchase
-from catalog.store.port import Conflict
 from worker.errors import TryLater
+from worker.refusals import remember
 
 if TYPE_CHECKING:
     from catalog.open_calls import OpenCall
-    from catalog.renders import LedgerLine, Refusal
+    from catalog.renders import LedgerLine
     from worker.ports import Desk
 
 log = structlog.get_logger(__name__)
-
-JSON = "application/json"
 
 
 def conclude(desk: Desk, render_id: str) -> None:
@@ -70,7 +68,7 @@ def conclude_call(desk: Desk, call: OpenCall) -> None:
     if call.state in {"ended", "sold"}:
         desk.ledger.put(call.line)
         if call.refusal is not None:
-            _remember(desk, call.refusal)
+            remember(desk, call, call.refusal)
     desk.calls.close(call)
 
 
@@ -140,12 +138,3 @@ def _take_of(desk: Desk, call: OpenCall) -> Purchase | None:
             if purchase.call == call.call:
                 return purchase
     return None
-
-
-def _remember(desk: Desk, refusal: Refusal) -> None:
-    key = keys.refused(refusal.render_id)
-    found = desk.store.read(key)
-    with contextlib.suppress(Conflict):  # somebody else was refused just now: that will do
-        desk.store.replace(
-            key, refusal.to_json(indent=2), media_type=JSON, etag=found.etag if found else None
-        )

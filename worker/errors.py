@@ -11,7 +11,8 @@ and the message tells a person, what happened::
     ├── OutcomeUnknown        the request left us and no answer came back; it may have been billed
     ├── Refused               no number of attempts will help
     │   ├── ReferenceUnusable the photo is missing, not a picture, too large, too small ...
-    │   └── PromptBlocked     the model's safety system said no, with its reason
+    │   └── PromptBlocked     the model's safety system said no, with its reason; softer words may
+    │                         be left to ask
     ├── NoPicture             the model answered, and was perhaps paid, without a picture
     └── LaneStopped           key, billing, permission or model fault: the whole lane stands
 """

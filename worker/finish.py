@@ -98,6 +98,8 @@ def _first_record(
         digital_source_type=marking.digital_source_type,
         finished_at=desk.clock(),
         made_by=MADE_BY,
+        softened=purchase.softened,
+        prompt_sent=prompt_sent(desk, purchase),
     )
     return _written(desk, claim, slot, record)
 
@@ -177,6 +179,19 @@ def marking_of(purchase: Purchase, *, preview: bool) -> Marking:
         system="Skuscene preview renderer" if preview else purchase.model_asked,
         system_version=purchase.model_answered,
     )
+
+
+def prompt_sent(desk: Desk, purchase: Purchase) -> str | None:
+    """The softer prompt that a take was bought with, from its buyer's plan; else ``None``."""
+    if not purchase.softened:
+        return None
+    import_id, part, slot = purchase.claim.rsplit("/", 2)
+    try:
+        wordings = plans.slot_at(desk.store, import_id, int(part), int(slot)).wordings
+    except Refused:  # somebody took the plan away: the take still has the prompt's hash
+        return None
+    hashes = {sha256_hex(prompt.encode()): prompt for prompt in wordings}
+    return hashes.get(purchase.prompt_sha256 or "")
 
 
 def _renditions(

@@ -4,7 +4,8 @@
 2. Ask what people want: a cancelled import's render ends, a paused one's stays open.
 3. Take the render's lease; somebody else's lease means: not now.
 4. Look again: the last holder may have bought it between our look and our lease.
-5. Buy (:mod:`worker.buying`); while an answer waits in the spool this process buys nothing.
+5. Buy (:mod:`worker.buying`); while an answer waits in the spool this process buys nothing. After a
+   refusal that softer words may cure the claim comes back for those (:mod:`worker.refusals`).
 6. Hand on to finish.
 
 Dying before 5 costs nothing; during 5 at most this one call, booked as doubtful by whoever comes
@@ -13,18 +14,19 @@ next; after 5 nothing, because step 1 finds the master.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import structlog
 
 from catalog import claims, keys
 from catalog.epoch import Recovery
-from catalog.renders import Refusal, RenderRecord
+from catalog.renders import RenderRecord
 from catalog.results import Status
 from worker import plans
 from worker.buying import buy
 from worker.concluding import conclude
-from worker.errors import Snooze
-from worker.revisions import asked_again
+from worker.errors import PromptBlocked, Snooze
+from worker.refusals import has_softer, next_wording, remembered
 from worker.settling import delivered, line_of, paid_for, settle
 from worker.spool import Kept
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from catalog.claims import RenderClaim
     from catalog.imports import PlannedProduct, PlannedSlot
     from worker.ports import Desk
+
+log = structlog.get_logger(__name__)
 
 
 def generate(desk: Desk, claim: RenderClaim) -> None:
@@ -64,11 +68,23 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
         conclude(desk, claim.render_id)
         if _found(desk, claim):
             return
-        kept = buy(desk, claim, lease)
+        kept = _bought(desk, claim, lease)
     if kept is Kept.SPOOL:
         raise Snooze("spooled", "its picture waits on disk for the store", desk.limits.lease_s / 6)
     if kept is Kept.STORE:
         _to_finish(desk, claim)
+
+
+def _bought(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
+    try:
+        return buy(desk, claim, lease)
+    except PromptBlocked as exc:
+        _, slot = plans.planned(desk.store, claim)
+        if not has_softer(desk, claim, slot):
+            raise
+        log.warning("prompt_refused", reason=exc.finish_reason, message=exc.message)
+        # By a message of its own: it passes the gate as any call, and stops where people say so.
+        raise Snooze("softer", "the next softer prompt is asked", 0.0) from exc
 
 
 def _to_finish(desk: Desk, claim: RenderClaim) -> None:
@@ -100,13 +116,8 @@ def _has_all(desk: Desk, record: RenderRecord, slot: PlannedSlot) -> bool:
 def _refused_before(
     desk: Desk, claim: RenderClaim, product: PlannedProduct, slot: PlannedSlot
 ) -> bool:
-    found = desk.store.read(keys.refused(claim.render_id))
-    if found is None:
-        return False
-    refusal = Refusal.from_json(found.content)
-    if desk.clock() - refusal.refused_at > timedelta(seconds=desk.limits.refusal_max_age_s):
-        return False
-    if asked_again(desk, claim, refusal):
+    refusal = remembered(desk, claim)
+    if refusal is None or next_wording(slot, refusal) is not None:
         return False
     line = line_of(claim.import_id, product, slot, Status.BLOCKED).changed(
         reason=refusal.reason, message=refusal.message, render_id=claim.render_id

@@ -57,6 +57,19 @@ def planned(store: Store, claim: RenderClaim) -> tuple[PlannedProduct, PlannedSl
     return product, slot
 
 
+def slot_at(store: Store, import_id: str, part: int, index: int) -> PlannedSlot:
+    """A slot by its place in a shard.
+
+    Raises:
+        Refused: the store has no such shard, or the shard no such slot.
+    """
+    for product in read_shard(store, import_id, part):
+        for slot in product.slots:
+            if slot.index == index:
+                return slot
+    raise Refused("internal", f"{keys.plan_part(import_id, part)} has no slot {index}")
+
+
 def intent(desk: Desk, import_id: str) -> str:
     """``run``, ``pause`` or ``cancel``; the store decides, Redis caches."""
     return desk.state.intent(import_id) or read_intent(desk, import_id)

@@ -27,7 +27,7 @@ from catalog.store.port import Conflict, sha256_hex
 from worker import plans, references
 from worker.commit import GZIP
 from worker.errors import Refused, TryLater
-from worker.finish import marking_of
+from worker.finish import marking_of, prompt_sent
 from worker.prepare import spec_of
 from worker.publish import (
     point,
@@ -285,7 +285,9 @@ def _written_anew(desk: Desk, row: _Row) -> RenderRecord:
     if spec.fingerprint != row.provenance.fingerprint:
         raise Refused("internal", "the plan does not ask for what the result line delivers")
     takes = tuple(_recorded(desk, row))
-    if row.provenance.take not in {take.purchase.take for take in takes}:
+    bought = {take.purchase.take: take.purchase for take in takes}
+    chosen = bought.get(row.provenance.take)
+    if chosen is None:
         raise Refused("internal", MASTER_LOST)
     return RenderRecord(
         render_id=row.render_id,
@@ -305,6 +307,8 @@ def _written_anew(desk: Desk, row: _Row) -> RenderRecord:
         digital_source_type=row.provenance.digital_source_type,
         finished_at=desk.clock(),
         made_by=MADE_BY,
+        softened=chosen.softened,
+        prompt_sent=prompt_sent(desk, chosen),
     )
 
 

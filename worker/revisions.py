@@ -118,10 +118,14 @@ def asked_again(desk: Desk, claim: Claim, refusal: Refusal) -> bool:
 
     The answer to that is remembered as any other.
     """
-    revision = current(desk, claim.import_id)
+    return was_asked_again(current(desk, claim.import_id), claim.import_id, refusal)
+
+
+def was_asked_again(revision: Revision, import_id: str, refusal: Refusal) -> bool:
+    """The same of a given revision of an import."""
     if revision.retry is None or "blocked" not in revision.retry.statuses:
         return False
-    if refusal.import_id == claim.import_id:  # no clock is asked where none is needed
+    if refusal.import_id == import_id:  # no clock is asked where none is needed
         return refusal.revision < revision.number
     # Another import's: one that came after that person's word is the answer to it.
     return refusal.refused_at < revision.retry.at

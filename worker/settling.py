@@ -144,4 +144,6 @@ def _provenance(record: RenderRecord) -> Provenance:
         take=record.chosen_take,
         bought_by=purchase.import_id,
         bought_at=purchase.answered_at,
+        softened=purchase.softened,
+        sent_prompt_sha256=purchase.prompt_sha256,
     )

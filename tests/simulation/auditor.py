@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog import keys
-from catalog.imports import Control, Import, Retry
+from catalog.claims import claim_name
+from catalog.imports import Control, Import, PlannedProduct, PlannedSlot, Retry
 from catalog.renders import LedgerLine, Purchase, Refusal, RenderRecord
 from catalog.results import CatalogPointer, Image, Manifest, ResultLine, Status
 from catalog.store.port import sha256_hex
-from tests.support.desk import PRICE
+from tests.support.desk import PRICE, REFUSED
 
 if TYPE_CHECKING:
     from catalog.store.port import Stored
@@ -52,11 +53,14 @@ class Broken:
 class Call:
     """A call to the model. ``wish`` names the take that is asked for, as ``catalog.renders.seed``.
 
+    ``softened`` says in which of its slot's wordings; ``is_hard`` that no other may be asked now.
     ``end``: open, answered, not_sold, no_picture, refused, cut, hung, died (with its process while
     it was open) or gone (answered, and the process died before its next statement).
     """
 
     wish: int
+    prompt: str
+    softened: int
     claim: str
     process: str
     at: float
@@ -67,6 +71,7 @@ class Call:
     kept: bool = False
     dropped: bool = False
     is_attempt: bool = True
+    is_hard: bool = False
 
     @property
     def is_unanswered(self) -> bool:
@@ -103,8 +108,11 @@ class Auditor:
         self._max_attempts = limits.max_attempts
         self._put_deadline_s = limits.put_deadline_s
         self._by_wish: dict[int, list[Call]] = {}
-        self._refused: set[int] = set()
-        self._remembered: set[int] = set()
+        self._refused: set[tuple[int, str]] = set()
+        """Prompts that may not be asked again."""
+        self._remembered: set[tuple[int, str]] = set()
+        self._standing: dict[int, Refusal] = {}
+        """What is remembered now."""
         self.graceful: Mapping[str, bool] = {}
         self._manifests: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
@@ -118,6 +126,7 @@ class Auditor:
         self.unwritten: Counter[str] = Counter()
         """Lines that a process could not write before it had to end, by process."""
         self._overdrawn: set[str] = set()
+        self._slots: dict[str, PlannedSlot] = {}
         self._late_micro: Counter[tuple[str, str]] = Counter()
         """What was spent on an import, or is in doubt, and was booked after its manifest."""
 
@@ -136,10 +145,13 @@ class Auditor:
         if payload.get("doubtful", 0) >= self._max_doubtful:
             self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['doubtful']}")
 
-    def call_leaves(self, wish: int, claim: str, process: str, now: float) -> Call:
+    def call_leaves(self, wish: int, prompt: str, claim: str, process: str, now: float) -> Call:
         """Judge a call that leaves now."""
         before = self._by_wish.setdefault(wish, [])
-        call = Call(wish=wish, claim=claim, process=process, at=now)
+        softened = self._wording(wish, prompt, claim)
+        call = Call(
+            wish=wish, prompt=prompt, softened=softened, claim=claim, process=process, at=now
+        )
         for other in before:
             if other.end == "open":
                 self._judged.add(wish)
@@ -149,7 +161,7 @@ class Auditor:
                 )
             elif not other.excuses_another:
                 self.breaks("bought_twice", f"{process} asks for {wish}, which is answered")
-        if wish in self._refused:
+        if (wish, prompt) in self._refused:
             self.breaks("asked_after_refusal", f"{process} asks for {wish}, which was refused")
         import_id = claim.split("/", 1)[0]
         intent, since = self.wanted.get(import_id, ("run", now))
@@ -181,6 +193,35 @@ class Auditor:
         self.calls.append(call)
         self._check_budget(import_id)
         return call
+
+    def _wording(self, wish: int, prompt: str, claim: str) -> int:
+        """Which of its slot's wordings a call asks; a softer one only when its turn has come.
+
+        No remembered prompt is asked again, so that at most one more is asked than are softer.
+        """
+        wordings = self._slot(claim).wordings
+        if prompt not in wordings:
+            self.breaks("asked_what_nobody_planned", f"{claim}: {prompt}")
+            return 0
+        softened = wordings.index(prompt)
+        if softened == 0:
+            return 0
+        told = self._standing.get(wish)
+        tried = () if told is None else told.prompts
+        if not set(wordings[:softened]) <= set(tried):
+            self.breaks("softened_too_soon", f"{claim}: {prompt}, when {tried} were refused")
+        if told is not None and told.finish_reason != "IMAGE_SAFETY":
+            self.breaks("softened_what_is_forbidden", f"{claim}: {prompt}")
+        return softened
+
+    def _slot(self, claim: str) -> PlannedSlot:
+        if claim not in self._slots:
+            import_id, part, _ = claim.rsplit("/", 2)
+            content = self._store.content(keys.plan_part(import_id, int(part)))
+            for line in gzip.decompress(content).splitlines():
+                for slot in PlannedProduct.from_json(line).slots:
+                    self._slots[claim_name(import_id, int(part), slot.index)] = slot
+        return self._slots[claim]
 
     def _vain_in_ledger(self, claim: str, since: float) -> int:
         return sum(
@@ -265,16 +306,21 @@ class Auditor:
     def _check_booked(self, call: Call, *, store_failed: bool) -> None:
         outcome = {"no_picture": "no_picture", "refused": "blocked"}.get(call.end, "doubtful")
         lines = self.ledger(call.process)
-        booked = sum(line.outcome == outcome and line.claim == call.claim for line in lines)
+        booked = sum(
+            line.outcome == outcome and (line.claim, line.softened) == (call.claim, call.softened)
+            for line in lines
+        )
         ends = {"cut", "hung"} if outcome == "doubtful" else {call.end}
         made = sum(
-            one.process == call.process and one.claim == call.claim and one.end in ends
+            one.process == call.process
+            and (one.claim, one.softened) == (call.claim, call.softened)
+            and one.end in ends
             for one in self.calls
         )
         if booked < made:
             where = "in_outage" if store_failed else "anyhow"
             self.breaks(f"call_not_booked.{where}", f"{call.claim} by {call.process}: {outcome}")
-        refused = call.wish in self._remembered
+        refused = (call.wish, call.prompt) in self._remembered
         if call.end == "refused" and not refused:
             where = "in_outage" if store_failed else "anyhow"
             self.breaks(f"refusal_forgotten.{where}", f"{call.claim} by {call.process}")
@@ -305,12 +351,29 @@ class Auditor:
             self._told(key, content)
 
     def _remember(self, content: bytes) -> None:
-        refused = {call.wish for call in self.calls if _asks_for(call, content)}
+        refusal = Refusal.from_json(content)
+        wishes = {call.wish for call in self.calls if _asks_for(call, content)}
+        refused = {(wish, prompt) for wish in wishes for prompt in refusal.prompts}
         self._remembered |= refused
-        at = Refusal.from_json(content).refused_at
+        self._standing |= dict.fromkeys(wishes, refusal)
+        self._refusal(refusal, wishes)
+        at = refusal.refused_at
         # One that could be written only after a person had asked again forbids nothing.
         if all(at >= asked_at for asked_at in self._retried_at.values()):
             self._refused |= refused
+
+    def _refusal(self, refusal: Refusal, wishes: set[int]) -> None:
+        """What it names was refused, each prompt; a hard word is never followed by a softer one."""
+        calls = [call for call in self.calls if call.wish in wishes and call.end == "refused"]
+        unheard = set(refusal.prompts) - {call.prompt for call in calls}
+        if unheard:
+            self.breaks("refusal_of_what_nobody_asked", f"{refusal.render_id}: {unheard}")
+        if len(set(refusal.prompts)) != len(refusal.prompts):
+            self.breaks("refusal_names_it_twice", f"{refusal.render_id}: {refusal.prompts}")
+        least, most = len(refusal.prompts), len(calls)
+        if not least * REFUSED.micro <= refusal.cost_usd.micro <= most * REFUSED.micro:
+            told = f"{refusal.cost_usd} for {least} prompts in {most} calls"
+            self.breaks("refusal_cost_is_off", f"{refusal.render_id}: {told}")
 
     def _booked_late(self, content: bytes) -> None:
         """Redis came back without a call that was open, and its import was published meanwhile."""
@@ -542,6 +605,7 @@ class Auditor:
         )
 
     def _ledger_of(self, process: str, *, ended_well: bool) -> None:
+        self._refusals_of(process, ended_well=ended_well)
         lines: Counter[str] = Counter(line.outcome for line in self.ledger(process))
         made: Counter[str] = Counter(
             _OUTCOME[call.end] for call in self.calls if call.process == process
@@ -563,6 +627,22 @@ class Auditor:
                     f"ledger_is_off.{'too_few' if few else 'too_many'}",
                     f"{process}: {lines[outcome]} lines of {outcome}, {made[outcome]} calls",
                 )
+
+    def _refusals_of(self, process: str, *, ended_well: bool) -> None:
+        """Every refused call is in the ledger once, with the wording that was refused."""
+        lines = Counter(
+            (line.claim, line.softened)
+            for line in self.ledger(process)
+            if line.outcome == "blocked"
+        )
+        made = Counter(
+            (call.claim, call.softened)
+            for call in self.calls
+            if call.process == process and call.end == "refused"
+        )
+        for claim, softened in (lines - made) | (made - lines if ended_well else Counter()):
+            told = f"{lines[claim, softened]} lines of {made[claim, softened]} refusals"
+            self.breaks("ledger_is_off.refused", f"{process}: {claim} ({softened}): {told}")
 
     def _is_booked_by_next(self, call: Call) -> bool:
         booked = sum(

@@ -7,7 +7,7 @@ many small worlds find what one large world hides.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,10 @@ class FaultPlan:
     model_hangs: float = 0.0
     model_empty: float = 0.0
     model_refuses: float = 0.0
+    refuses_hard: float = 0.0
+    """The share of refusals after which nothing softer may be asked."""
+    softer: float = 0.0
+    """The share of slots that have softer prompts."""
     key_broken: tuple[tuple[float, float], ...] = ()
 
     fetch_fails: float = 0.0
@@ -130,6 +134,29 @@ def draw(rng: random.Random) -> FaultPlan:
         left_paused=rng.random() < 0.03,
         retries=rng.choice((0, 0, 0, 1, 2)),
     )
+
+
+def drawn(seed: int) -> FaultPlan:
+    """The plan of a seed's run.
+
+    What was thought of later is drawn apart, so that the runs of other seeds stay as they were.
+    """
+    plan = draw(random.Random(f"plan {seed}"))
+    rng = random.Random(f"softer {seed}")
+    if plan.model_refuses and rng.random() < _SOFTENED:
+        return replace(plan, softer=rng.uniform(0.4, 1.0), refuses_hard=rng.choice((0.0, 0.2, 0.5)))
+    if rng.random() < _SOFTENED_TOO:
+        return replace(
+            plan,
+            softer=rng.uniform(0.6, 1.0),
+            model_refuses=round(rng.uniform(0.3, 0.8), 3),
+            refuses_hard=rng.choice((0.0, 0.1, 0.3)),
+        )
+    return plan
+
+
+_SOFTENED = 0.7
+_SOFTENED_TOO = 0.08
 
 
 def _orders(rng: random.Random) -> tuple[tuple[float, int, str], ...]:

@@ -119,9 +119,33 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a refusal is not looked for",
-        where="worker.generate:_refused_before",
+        where="worker.refusals:remembered",
         old="if found is None:",
         new="if True:",
+    ),
+    Mutation(
+        name="a softer prompt is asked again though it was refused",
+        where="worker.refusals:next_wording",
+        old=" if prompt not in refusal.prompts)",
+        new=")",
+    ),
+    Mutation(
+        name="what is forbidden is asked in softer words",
+        where="worker.refusals:next_wording",
+        old="if refusal.finish_reason not in SOFTENED:",
+        new="if False:",
+    ),
+    Mutation(
+        name="a refusal forgets the prompts before it",
+        where="worker.refusals:remember",
+        old="told = _joined(desk, call, known, refusal)",
+        new="pass",
+    ),
+    Mutation(
+        name="a refusal is counted as often as it is written down",
+        where="worker.refusals:remember",
+        old="if _has(known, refusal):",
+        new="if False:",
     ),
     Mutation(
         name="a failed call is not booked",

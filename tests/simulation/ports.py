@@ -271,7 +271,9 @@ class ModelClient:
         world = self._world
         world.effect(self._process, f"ask {request.prompt}")
         job = world.job()
-        call = world.auditor.call_leaves(request.seed, job.claim, self._process.name, world.now)
+        call = world.auditor.call_leaves(
+            request.seed, request.prompt, job.claim, self._process.name, world.now
+        )
         job.calls.append(call)
         sent_at = world.clock()
         end = self._decide(request)
@@ -279,6 +281,7 @@ class ModelClient:
         world.note(f"  {end} {request.prompt}")
         call.end = end.partition(".")[0]
         call.is_attempt = end != "not_sold.key"
+        call.is_hard = end == "refused.hard"
         if end != "answered":
             raise _fault(end)
         call.content = self._picture(request, call)
@@ -296,11 +299,11 @@ class ModelClient:
     def _decide(self, request: TakeRequest) -> str:
         world, plan, chance = self._world, self._world.plan, self._world.rng.random
         if not world.is_faulty:
-            return "refused" if world.is_odd(request.prompt, plan.model_refuses) else "answered"
+            return self._refused(request.prompt) or "answered"
         if any(begin <= world.since_start < end for begin, end in plan.key_broken):
             return "not_sold.key"
-        if world.is_odd(request.prompt, plan.model_refuses):
-            return "refused"
+        if refused := self._refused(request.prompt):
+            return refused
         for likely, end in (
             (plan.model_unavailable, "not_sold.away"),
             (plan.model_limits, "not_sold.limit"),
@@ -311,6 +314,12 @@ class ModelClient:
             if chance() < likely:
                 return end
         return "answered"
+
+    def _refused(self, prompt: str) -> str:
+        world, plan = self._world, self._world.plan
+        if not world.is_odd(prompt, plan.model_refuses):
+            return ""
+        return "refused.hard" if world.is_odd(f"hard {prompt}", plan.refuses_hard) else "refused"
 
     def _lasts_s(self, end: str, deadline_s: float) -> float:
         if end == "hung":
@@ -336,10 +345,9 @@ def _fault(end: str) -> Exception:
         return TryLater("model.unavailable", "simulated: 429", 7.0)
     if end == "no_picture":
         return NoPicture("model.no_picture", "simulated", "STOP", Usage(input_tokens=2_000))
-    if end == "refused":
-        return PromptBlocked(
-            "prompt.blocked", "simulated", "IMAGE_SAFETY", Usage(input_tokens=2_000)
-        )
+    if end.startswith("refused"):
+        word = "PROHIBITED_CONTENT" if end == "refused.hard" else "IMAGE_SAFETY"
+        return PromptBlocked("prompt.blocked", "simulated", word, Usage(input_tokens=2_000))
     return OutcomeUnknown("outcome_unknown", f"simulated: {end}")
 
 

@@ -6,6 +6,7 @@ Everything that happens follows from the seed: who runs next, what fails, what t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -57,7 +58,7 @@ from producers.retrying import AGAIN, RetryRefused, Selection, retry
 from producers.services import Services
 from tests.simulation.auditor import Auditor, Broken, Call
 from tests.simulation.broker import Broker, Delivery
-from tests.simulation.faults import FaultPlan, draw
+from tests.simulation.faults import FaultPlan, drawn
 from tests.simulation.fibers import Fiber, Flag, Guard, Killed, Scheduler
 from tests.simulation.ports import (
     DeadlyImaging,
@@ -401,7 +402,7 @@ class World:
     def __init__(self, seed: int, *, trace: bool = False) -> None:
         self.seed = seed
         self.rng = random.Random(f"run {seed}")
-        self.plan = draw(random.Random(f"plan {seed}"))
+        self.plan = drawn(seed)
         self.scheduler = Scheduler(self.rng, start_s=MONDAY.timestamp(), stay=self.plan.stay)
         self.store = MemoryStore()
         self.redis = SimulatedRedis(lambda: self.scheduler.now)
@@ -709,6 +710,9 @@ class World:
         self.scheduler.pause(when)
         import_id = f"import-{number}"
         shards = _feed(random.Random(f"feed {self.seed} {number}"), number)
+        if self.plan.softer:
+            rng = random.Random(f"softer feed {self.seed} {number}")
+            shards = [[_softened(rng, one, self.plan.softer) for one in shard] for shard in shards]
         budget = None
         if self.rng.random() < self.plan.budget:
             budget = self._budgets[import_id] = Usd(PRICE.micro * 3 // 2)
@@ -926,6 +930,18 @@ def _feed(rng: random.Random, number: int) -> list[list[Wanted]]:
             shards.append([])
         shards[-1].append(wanted(name, *scenes, photos=photos, prompts=prompts, renditions=files))
     return shards
+
+
+def _softened(rng: random.Random, product: Wanted, share: float) -> Wanted:
+    """The product with softer prompts for some scenes; another import may name others."""
+    return dataclasses.replace(
+        product,
+        softer={
+            scene: tuple(f"{prompt}, softer {n}" for n in rng.sample(range(4), rng.randint(1, 3)))
+            for scene, prompt in product.scenes.items()
+            if rng.random() < share
+        },
+    )
 
 
 def _said(facts: object) -> str:

@@ -83,6 +83,8 @@ USAGE: Final = Usage(input_tokens=2_000, output_image_tokens=1_120)
 _PRICES: Final = load_models().resolve(MODEL, platform="developer")
 PRICE: Final = _PRICES.cost(USAGE, size="1K", lane="standard")
 """What each picture of the scripted model costs."""
+REFUSED: Final = _PRICES.cost(Usage(input_tokens=2_000), size=None, lane="standard")
+"""What a refusal costs in the simulation."""
 ESTIMATE: Final = _PRICES.reserve(references=1, size="1K", lane="standard")
 """What a picture from one photo is expected to cost, a little more."""
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -426,12 +428,13 @@ class ListLedger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A product of a feed and the pictures it is to get: prompts by scene."""
+    """A product of a feed and the pictures it is to get: prompts, and softer ones, by scene."""
 
     sku: str
     scenes: Mapping[str, str]
     photos: tuple[str, ...]
     renditions: tuple[str, ...] = ("web",)
+    softer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def wanted(
@@ -440,6 +443,7 @@ def wanted(
     photos: Sequence[str] = (),
     prompts: Mapping[str, str] | None = None,
     renditions: tuple[str, ...] = ("web",),
+    softer: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Wanted:
     """A product with one picture per scene; by default with one photo of its own."""
     return Wanted(
@@ -447,6 +451,7 @@ def wanted(
         scenes={scene: f"{sku} in the {scene}" for scene in scenes} | dict(prompts or {}),
         photos=tuple(photos) or (address(sku),),
         renditions=renditions,
+        softer=softer or {},
     )
 
 
@@ -798,6 +803,7 @@ def _product(row: int, product: Wanted, index: Iterator[int]) -> PlannedProduct:
                 scene=scene,
                 picture_no=1,
                 prompt=prompt,
+                softer=product.softer.get(scene, ()),
                 model=MODEL,
                 size="1K",
                 ratio="4:5",

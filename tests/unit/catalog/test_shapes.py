@@ -225,11 +225,32 @@ def test_the_largest_purchase_fits_into_s3s_metadata() -> None:
         model_answered="m" * 100,
         response_id="r" * 200,
         micro_usd=10**9,
+        softened=3,
+        prompt_sha256=SHA,
     )
 
     metadata = largest.to_metadata()
 
     assert sum(len(name) + len(value) for name, value in metadata.items()) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("name", "only_softened"),
+    [
+        ("record", ("softened", "prompt_sent")),
+        ("refused", ("final",)),
+        ("ledger", ("softened",)),
+        ("plan", ("softer",)),
+    ],
+)
+def test_what_needed_no_softer_prompt_is_written_as_it_always_was(
+    name: str, only_softened: tuple[str, ...]
+) -> None:
+    content = EXAMPLES[name].to_json().decode()
+
+    assert not any(f'"{field}"' in content for field in only_softened)
+    assert "softened" not in PURCHASE.to_metadata()["purchase"]
+    assert '"softened"' not in RESULT.to_json().decode()
 
 
 @pytest.mark.parametrize("metadata", [{}, {"purchase": ""}, {"purchase": "{}"}, {"other": "x"}])

@@ -184,7 +184,7 @@ scenes:
     [
         (
             "ratoi: 4:5",
-            "scene 'loft' has an unknown key 'ratoi'; did you mean 'ratio'? Allowed: prompt, when",
+            "scene 'loft' has an unknown key 'ratoi'; did you mean 'ratio'? Allowed: prompt, ",
         ),
         (
             "size: 1k",
@@ -203,6 +203,18 @@ scenes:
         ("pictures: 0", "greater than or equal to 1"),
         ("pictures: two", "'pictures' can't be 'two': input should be a valid integer"),
         ("pictures:", "'pictures' has no value"),
+        (
+            "softer: [In a garden, 'A {product.titles}']",
+            "'softer' 2: the prompt's {product.titles}",
+        ),
+        ("softer: A {product.titles}", "'softer' 1: the prompt's {product.titles} is no field"),
+        ("softer: [{a: b}]", "'softer' can't be {'a': 'b'}"),
+        ('softer: [""]', "'softer' can't be ''"),
+        ("softer: [a, b, c, d]", "should have at most 3 items"),
+        ("softer:", "'softer' has no value"),
+        ("soften: 4", "'soften' can't be '4': input should be less than or equal to 3"),
+        ("soften: -1", "greater than or equal to 0"),
+        ("softened: 1", "has an unknown key 'softened'; did you mean 'soften'?"),
         ("people: maybe", "'people' can't be 'maybe'"),
         ("name: attic", "unknown key 'name'"),
         ("when: Home*", "'when' can't be 'Home*'"),
@@ -320,6 +332,72 @@ def test_a_template_is_checked_when_the_book_is_read(folder: Path) -> None:
         "scenes.yaml:5: scene 'loft': the prompt's {product.titles} is no field; "
         "did you mean {product.title}? Allowed: {product.title}, "
     )
+
+
+def test_softer_prompts_are_read_and_a_scenes_own_replace_the_defaults(folder: Path) -> None:
+    book = read(
+        folder,
+        """\
+version: 1
+defaults: {softer: "The {product.title} on a plain table.", soften: 2}
+scenes:
+  a: {prompt: In a loft.}
+  b: {prompt: In a garden., softer: [On grass., On a lawn., On sand.]}
+  c: {prompt: On a beach., softer: []}
+  d: {prompt: On a pier., softer: [On wood.], soften: 0}
+""",
+    )
+
+    assert [[asked.prompt for asked in scene.softened] for scene in book.scenes] == [
+        ["The {product.title} on a plain table."],
+        ["On grass.", "On a lawn."],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            """\
+defaults:
+  softer:
+    - On a table.
+    - For {locale.code}.
+scenes:
+  loft: {prompt: In a loft.}
+""",
+            "scenes.yaml:5: scene 'loft': 'softer' 2: the prompt's {locale.code} is always empty",
+        ),
+        (
+            """\
+defaults: {softer: [On a table.]}
+scenes:
+  loft:
+    prompt: In a loft.
+    softer:
+    - '[x]'
+""",
+            "scenes.yaml:7: scene 'loft': 'softer' 1: the prompt's square brackets hold no field",
+        ),
+        (
+            """\
+scenes:
+  loft:
+    prompt: In a loft.
+    soften: 0
+    softer: A {product.name}
+""",
+            "scenes.yaml:6: scene 'loft': 'softer' 1: the prompt's {product.name} is no field",
+        ),
+    ],
+    ids=["in the defaults", "in a list", "though it is switched off"],
+)
+def test_a_softer_template_is_checked_where_it_stands(
+    folder: Path, content: str, said: str
+) -> None:
+    assert complaint(folder, f"version: 1\n{content}").startswith(said)
 
 
 def test_aliases_can_not_unfold_without_end(folder: Path) -> None:
