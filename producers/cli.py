@@ -18,7 +18,6 @@ _LATER = {
     "rerender": "buy a product's picture anew, with a note",
     "approve": "accept renders in review",
     "reject": "refuse renders in review",
-    "quota": "show what was learnt of the model's limits",
     "watch": "import every feed that appears in a bucket or folder",
     "export": "write files ready for a shop",
 }
@@ -289,6 +288,16 @@ def _add_parked(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _add_facts(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     models = _verb(verbs, "models", "list image models, their prices and their dates", _run_models)
     _json(models)
+    quota = _verb(
+        verbs,
+        "quota",
+        "show how the model's limits stand: set, found, used",
+        _run_quota,
+        "  skuscene quota\n\n"
+        "A line per model. Limits are set with SKUSCENE_QUOTA_...; what is not set is found by\n"
+        "trying, and kept.",
+    )
+    _json(quota)
     settings = _verb(verbs, "settings", "list every setting and its value", _run_settings)
     _json(settings)
     doctor = _verb(verbs, "doctor", "check settings, Redis, store, workers and model", _run_doctor)
@@ -393,6 +402,12 @@ def _run_models(options: argparse.Namespace) -> int:
     from producers.commands.facts import run_models
 
     return run_models(options)
+
+
+def _run_quota(options: argparse.Namespace) -> int:
+    from producers.commands.limits import run_quota
+
+    return run_quota(options)
 
 
 def _run_settings(options: argparse.Namespace) -> int:
