@@ -140,7 +140,7 @@ def test_a_dry_run_needs_no_service_and_tells_the_price(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["rerender", "approve", "reject", "quota"])
+@pytest.mark.parametrize("verb", ["rerender", "approve", "reject", "watch"])
 def test_a_verb_that_is_not_built_yet_says_so(tmp_path: Path, verb: str) -> None:
     ran = House(folder=tmp_path, variables={"PATH": ""}).skuscene(verb, "ID")
 

@@ -37,6 +37,7 @@ BUILT = {
     "gallery": "contact sheet",
     "costs": "money",
     "parked": "replay",
+    "quota": "limits",
     "models": "prices",
     "settings": "every setting",
     "doctor": "Redis",
@@ -47,7 +48,6 @@ LATER = {
     "rerender": "note",
     "approve": "review",
     "reject": "review",
-    "quota": "limits",
     "watch": "feed",
     "export": "shop",
 }
@@ -68,6 +68,7 @@ OPTIONS = {
     "gallery": ("ID",),
     "costs": ("ID", "--by", "--since", "--json"),
     "parked": ("list", "show", "replay"),
+    "quota": ("--json",),
     "doctor": ("--live",),
     "worker": ("--queues", "--concurrency"),
     "simulator": ("--port",),
