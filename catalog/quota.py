@@ -47,12 +47,14 @@ local START, DOUBLING_S, MOST = 10, 2, 2000
 local DIP, PLATEAU_S = 0.03, 30
 local WINDOW_S, SHORT_S = 60, 10
 local QUICK_CUT, CAREFUL, CLOSE = 0.9, 0.985, 0.99
+local STRAY_S, STRAY_LEAST, STRAY_MOST = 10, 0.02, 0.12
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
 """
 """``DIP`` is how far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes
 to come back there; twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a
-minute's window. Found by ``benchmarks/quota.py``."""
+minute's window. Few calls refused, again and again within
+``STRAY_S``, are no matter of pace. Found by ``benchmarks/quota.py``."""
 
 _COMMON: Final = (
     _SEARCH
@@ -281,6 +283,29 @@ local function hold(seconds)
   put('urgent_next', num('hold_until'))
 end
 
+-- Whether the limit that we know is right: then it was jitter, or calls of before we knew it.
+local function is_known(passed, told)
+  local top, minute = ceiling(), let_in(WINDOW_S)
+  if top > 0 and minute > top * WINDOW_S * 0.95 and passed > 2 * SHORT_S then return true end
+  if told > 0 and limit == 0 and not S.found and passed > SHORT_S then return true end
+  return limit_tokens > 0 and minute * num('tokens') / WINDOW_S > limit_tokens * 0.8
+end
+
+-- The pace to go on with, from what was let in.
+local function slower(before, passed, admitted, retry_s)
+  local minute, since = let_in(WINDOW_S), now - num('begun')
+  if passed > 2 * SHORT_S and minute >= 5 and since > WINDOW_S then
+    return (minute - 1) / WINDOW_S * CLOSE
+  elseif retry_s >= 2 and minute >= 5 and passed > SHORT_S and since + retry_s > WINDOW_S - 10 then
+    return minute / WINDOW_S
+  elseif not S.found then
+    return let_in(SHORT_S) / math.max(1, math.min(SHORT_S, since))
+  elseif admitted >= 8 and passed >= 0.3 then
+    return admitted / passed * CAREFUL
+  end
+  return before * QUICK_CUT
+end
+
 if kind == 'capacity' or kind == 'unclear' then
   -- What is open now was let in: that many can be open.
   if fresh then
@@ -301,38 +326,41 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     if not S.told or math.abs(num('told') - told / 60) > 0.0001 then put('told', told / 60) end
   end
   local streak = num('refusals')
+  -- What left before others were refused says nothing new.
+  local late = left_at <= num('held_at')
   if retry_s < 0 then
-    hold(math.min(30, 0.5 * 2 ^ streak))
+    if not late then hold(math.min(30, 0.5 * 2 ^ streak)) end
   else
     -- Once it has been wrong a few times, what it says is the least.
     hold(streak < 3 and retry_s or math.max(retry_s, math.min(30, 0.1 * 2 ^ streak)))
   end
-  put('refusals', tostring(math.floor(num('refusals')) + 1))
+  if not late then
+    put('refusals', tostring(math.floor(streak) + 1))
+    put('held_at', now)
+  end
   if fresh then
-    local before, passed = pace(), now - num('refused_at_pace')
+    -- Not counting the time in which nobody could leave.
+    local before, passed = pace(), now - num('resumed_at')
     local admitted = num('since_refusal')
+    if passed > STRAY_S then
+      put('let_in_lately', '0')
+      put('refused_lately', '0')
+      put('pace_before', before)
+    end
+    put('let_in_lately', num('let_in_lately') * 0.7 + admitted)
+    put('refused_lately', num('refused_lately') * 0.7 + 1)
+    local share = num('refused_lately') / (num('refused_lately') + num('let_in_lately'))
+    if num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
+      -- A pace that is too fast is refused far more often, or no more once it is lowered.
+      put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
+    elseif admitted > 0 and not is_known(passed, told) then
+      put('found', math.max(math.min(slower(before, passed, admitted, retry_s), before), 1 / 60)
+        / (1 - DIP))
+      put('cut_at', math.max(now, num('hold_until')))
+      cut = 1
+    end
+    put('resumed_at', math.max(now, num('hold_until')))
     if admitted > 0 then
-      local top, minute = ceiling(), let_in(WINDOW_S)
-      local known = top > 0 and minute > top * WINDOW_S * 0.95 and passed > 2 * SHORT_S
-      known = known or (told > 0 and limit == 0 and not S.found and passed > SHORT_S)
-      local used = minute * num('tokens') / WINDOW_S
-      known = known or (limit_tokens > 0 and used > limit_tokens * 0.8)
-      if not known then
-        local to = before * QUICK_CUT
-        if passed > 2 * SHORT_S and minute >= 5 and now - num('begun') > WINDOW_S then
-          to = (minute - 1) / WINDOW_S * CLOSE
-        elseif retry_s >= 2 and minute >= 5 and passed > SHORT_S then
-          to = minute / WINDOW_S
-        elseif not S.found then
-          to = let_in(SHORT_S) / math.max(1, math.min(SHORT_S, now - num('begun')))
-        elseif admitted >= 20 and passed >= 3 then
-          to = admitted / passed * CAREFUL
-        end
-        put('found', math.max(math.min(to, before), 1 / 60) / (1 - DIP))
-        put('cut_at', math.max(now, num('hold_until')))
-        cut = 1
-      end
-      put('refused_at_pace', now)
       put('since_refusal', '0')
       put('cuts', tostring(math.floor(num('cuts')) + 1))
     end

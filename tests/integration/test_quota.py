@@ -85,6 +85,15 @@ def test_a_limit_that_is_halved_and_doubled_is_followed(client: redis_py.Redis) 
     assert seen.let_in(540, 600) >= 0.97 * 600
 
 
+def test_refusals_that_no_pace_explains_lower_no_pace(client: redis_py.Redis) -> None:
+    world = QuotaWorld(client, "bucket:6000/60s:100", stray=0.05, call_s=lambda _: 1.0)
+
+    seen = world.run(120)
+
+    # One in twenty is refused and stops everybody for three seconds: twenty calls in some 3.3 s.
+    assert seen.let_in(60, 120) >= 0.7 * 60 * 20 / 3.3
+
+
 def test_tokens_that_are_counted_at_the_end_are_kept(client: redis_py.Redis) -> None:
     limits = QuotaLimits(tokens_per_minute=600 * TOKENS)
 

@@ -26,6 +26,8 @@ MICRO = 36_000
 START_S = 1e9
 _DAY = "2026-11-28"
 _WIRE_S = 0.005
+_STRAY_WAIT_S = 3.0
+"""What is asked for where a call is refused for no reason of its pace."""
 _NO_LIMITS = QuotaLimits()
 
 
@@ -64,6 +66,7 @@ class QuotaWorld:
         limits: QuotaLimits = _NO_LIMITS,
         manners: Manners = Manners(),
         callers: int = 128,
+        stray: float = 0.0,
         call_s: Callable[[random.Random], float] = lambda dice: 4 + 16 * dice.betavariate(2, 5),
         seed: int = 1,
     ) -> None:
@@ -72,6 +75,7 @@ class QuotaWorld:
         self._dice = random.Random(seed)
         self._account = self._opened(rule)
         self._in_flight = 0
+        self._stray = stray
         self._limits = limits
         self._manners = manners
         self._quota = Quota(client, clock=lambda: self.now)
@@ -127,6 +131,8 @@ class QuotaWorld:
 
     def _called(self, ticket: str, slot: Slot, left: Left) -> Iterator[float]:
         wait_s = self._account.wait_s(self.now - START_S, self._in_flight)
+        if wait_s <= 0 and self._dice.random() < self._stray:
+            wait_s = _STRAY_WAIT_S
         self.seen.calls.append((self.now - START_S, wait_s <= 0))
         if wait_s > 0:
             yield _WIRE_S
