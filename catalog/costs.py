@@ -94,8 +94,8 @@ class CostReport(Wire):
     """What ``costs --json`` prints.
 
     ``since`` is the first UTC day that counts, ``null`` for all. ``by`` has the tables that were
-    asked for, else all five. ``outside_ledger`` are pictures that only their records tell of: their
-    process died before it had written the line.
+    asked for, else all five. ``outside_ledger`` are pictures that only their records tell of: the
+    line is not written yet, or was lost with its process.
     """
 
     import_id: ImportId | None

@@ -351,7 +351,7 @@ class _Book:
         if self._outside:
             yield (
                 f"{self._outside} pictures are counted from their records: the ledger has no line "
-                "of them, because their worker died"
+                "of them yet (SKUSCENE_LEDGER_FLUSH_S), or lost it with a worker"
             )
         if self._unreadable:
             yield f"{self._unreadable} ledger lines can't be read and are not counted"
