@@ -79,7 +79,8 @@ local function put(name, value)
   S[name] = value
   redis.call('HSET', state, name, value)
 end
-if not S.begun then put('begun', now) end
+local fresh_lane = not S.begun
+if fresh_lane then put('begun', now) end
 
 local function ceiling()
   local told = num('told')
@@ -159,6 +160,10 @@ _TAKE: Final = (
 local tokens, urgent = tonumber(ARGV[7]), ARGV[8] == '1'
 local not_before, most_s = tonumber(ARGV[9]), tonumber(ARGV[10])
 local day = ARGV[11]
+if fresh_lane and ARGV[12] == '0' then
+  redis.call('DEL', state)
+  return {'unknown', '0', '0'}
+end
 if limit_day > 0 and S.day == day and num('day_calls') >= limit_day then
   return {'day', '0', '0'}
 end
@@ -422,12 +427,14 @@ class Slot:
     """When to leave, in seconds from now.
 
     ``later``: the wait is longer than the caller would; it has a place of its own at that time.
-    ``day``: the day's calls are used up.
+    ``day``: the day's calls are used up. ``unknown``: Redis knows nothing of the lane, and somebody
+    else might (:meth:`Quota.seed`).
     """
 
     wait_s: float
     later: bool = False
     day: bool = False
+    unknown: bool = False
     cuts: int = 0
     """How often the pace had been lowered when it was taken."""
 
@@ -501,14 +508,22 @@ class Quota:
         most_s: float,
         day: str,
         not_before_s: float = 0.0,
+        begin: bool = True,
     ) -> Slot:
         """Take the next slot of a lane.
 
-        ``tokens`` is what the call is expected to use; ``day`` names the platform's day.
+        ``tokens`` is what the call is expected to use; ``day`` names the platform's day. Without
+        ``begin`` a lane that Redis does not know gives no slot.
         """
-        facts = [tokens, int(urgent), not_before_s, most_s, day]
+        facts = [tokens, int(urgent), not_before_s, most_s, day, int(begin)]
         said, wait_s, cuts = self._run(_TAKE, lane, limits, facts)
-        return Slot(wait_s=float(wait_s), later=said == "later", day=said == "day", cuts=int(cuts))
+        return Slot(
+            wait_s=float(wait_s),
+            later=said == "later",
+            day=said == "day",
+            unknown=said == "unknown",
+            cuts=int(cuts),
+        )
 
     def leave(
         self, lane: Lane, limits: QuotaLimits, ticket: str, slot: Slot, *, micro_usd: int, day: str
@@ -573,11 +588,6 @@ class Quota:
         facts = [learnt.calls_per_minute / 60, learnt.calls_in_flight]
         with translated():
             return bool(self._script(_SEED)(keys=[_key(lane)], args=facts))
-
-    def is_known(self, lane: Lane) -> bool:
-        """Whether Redis knows anything of a lane."""
-        with translated():
-            return bool(self._redis.exists(_key(lane)))
 
     def lanes(self) -> Iterator[Lane]:
         """Every lane that Redis knows of."""

@@ -67,7 +67,6 @@ class TurnKeeper:
         self._most_s = most_s
         self._is_free = is_free
         self._clock = clock
-        self._known: set[Lane] = set()
         self._remembered_at: dict[Lane, float] = {}
         self._open: dict[str, Lane] = {}
         self._guard = threading.Lock()
@@ -84,7 +83,6 @@ class TurnKeeper:
         if self._is_free(ask.model):
             return FreeTurn()
         lane = Lane(pool=self._pool, project=self._project, model=ask.model)
-        self._recall(lane)
         until = time.monotonic() + self._most_s
         ticket, not_before_s = uuid.uuid4().hex, 0.0
         while True:
@@ -104,15 +102,10 @@ class TurnKeeper:
         self._stopping.set()
 
     def _slot(self, lane: Lane, ask: Ask, not_before_s: float, until: float) -> Slot:
-        slot = self._quota.take(
-            lane,
-            self._limits,
-            tokens=ask.tokens,
-            urgent=ask.urgent,
-            most_s=max(0.0, until - time.monotonic()),
-            day=self._day(),
-            not_before_s=not_before_s,
-        )
+        slot = self._taken(lane, ask, not_before_s, until, begin=False)
+        if slot.unknown:
+            self._recall(lane)
+            slot = self._taken(lane, ask, not_before_s, until, begin=True)
         if slot.day:
             raise _day_is_used_up(lane, self._limits)
         if slot.later:
@@ -120,6 +113,20 @@ class TurnKeeper:
             raise Snooze("quota.wait", msg, slot.wait_s)
         self._sleep(slot.wait_s)
         return slot
+
+    def _taken(
+        self, lane: Lane, ask: Ask, not_before_s: float, until: float, *, begin: bool
+    ) -> Slot:
+        return self._quota.take(
+            lane,
+            self._limits,
+            tokens=ask.tokens,
+            urgent=ask.urgent,
+            most_s=max(0.0, until - time.monotonic()),
+            day=self._day(),
+            not_before_s=not_before_s,
+            begin=begin,
+        )
 
     def _leave(self, lane: Lane, ask: Ask, ticket: str, slot: Slot, until: float) -> Left:
         while True:
@@ -234,14 +241,11 @@ class TurnKeeper:
     # -- what the store remembers ------------------------------------------------------------
 
     def _recall(self, lane: Lane) -> None:
-        if lane in self._known:
-            return
-        if not self._quota.is_known(lane):
-            found = self._store.read(keys.quota(lane.pool, lane.project, lane.model))
-            if found is not None:
-                with contextlib.suppress(ValueError):
-                    self._quota.seed(Learnt.from_json(found.content))
-        self._known.add(lane)
+        """Begin with what was learnt: Redis is new, or was emptied."""
+        found = self._store.read(keys.quota(lane.pool, lane.project, lane.model))
+        if found is not None:
+            with contextlib.suppress(ValueError):
+                self._quota.seed(Learnt.from_json(found.content))
 
     def _remember(self, lane: Lane) -> None:
         now = time.monotonic()

@@ -219,7 +219,7 @@ def test_what_was_learnt_outlives_redis(client: redis_py.Redis) -> None:
     learnt = Learnt.from_json(store.content(keys.quota("developer", "shop", MODEL)))
 
     client.flushall()
-    keeper(client, store).take(ASK).close()
+    worker.take(ASK).close()
 
     assert learnt.calls_per_minute > 0
     standing = Quota(client).standing(LANE)
