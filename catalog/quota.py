@@ -48,6 +48,7 @@ local DIP, PLATEAU_S = 0.03, 30
 local WINDOW_S, SHORT_S = 60, 10
 local QUICK_CUT, CAREFUL, CLOSE = 0.9, 0.985, 0.99
 local STRAY_S, STRAY_LEAST, STRAY_MOST = 10, 0.02, 0.12
+local PROVEN_S, REPLY_S = 2.5, 0.3
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
 """
@@ -59,7 +60,7 @@ minute's window. Few calls refused, again and again within
 _COMMON: Final = (
     _SEARCH
     + """
-local state, open, allowed, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local state, open, allowed, spent, levels = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now = tonumber(ARGV[1])
 if now == 0 then
   local t = redis.call('TIME')
@@ -222,6 +223,9 @@ redis.call('ZADD', open, string.format('%.6f', now + ttl), ticket)
 redis.call('EXPIRE', open, 86400)
 redis.call('HINCRBY', allowed, math.floor(now), 1)
 redis.call('EXPIRE', allowed, 600)
+redis.call('ZADD', levels, string.format('%.6f', now), ticket .. '|' .. redis.call('ZCARD', open))
+redis.call('ZREMRANGEBYSCORE', levels, '-inf', now - PROVEN_S)
+redis.call('EXPIRE', levels, 60)
 book_spend(micro)
 redis.call('EXPIRE', spent, 1200)
 redis.call('HINCRBY', state, 'since_refusal', 1)
@@ -288,6 +292,25 @@ local function hold(seconds)
   put('urgent_next', num('hold_until'))
 end
 
+-- How many calls were open, lately, when one more was let in.
+local function proven()
+  local most = 0
+  local few = redis.call('ZRANGEBYSCORE', levels, now - PROVEN_S, now - REPLY_S)
+  for _, member in ipairs(few) do
+    local of, level = string.match(member, '^(.*)|(%d+)$')
+    if of ~= ticket then most = math.max(most, tonumber(level)) end
+  end
+  return most
+end
+
+local function forget_level()
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', levels, left_at - 0.001, left_at + 0.001)) do
+    if string.sub(member, 1, #ticket + 1) == ticket .. '|' then
+      redis.call('ZREM', levels, member)
+    end
+  end
+end
+
 -- Whether the limit that we know is right: then it was jitter, or calls of before we knew it.
 local function is_known(passed, told)
   local top, minute = ceiling(), let_in(WINDOW_S)
@@ -311,9 +334,15 @@ local function slower(before, passed, admitted, retry_s)
   return before * QUICK_CUT
 end
 
+forget_level()
+-- How many were refused in about the last second; each second forgets half.
+local storm = num('storm') * 0.5 ^ math.min(60, now - num('storm_at')) + 1
+put('storm', storm)
+put('storm_at', now)
 if kind == 'capacity' or kind == 'unclear' then
-  -- What is open now was let in: that many can be open.
-  if fresh then
+  -- What is open now was let in: that many can be open. As many were just now, and one more: then
+  -- it is no matter of their number, unless more and more are refused.
+  if fresh and (proven() <= now_open() or storm > 2 + let_in(2) / 4) then
     local most = math.max(1, now_open() * 0.98)
     if num('most_open') > 0 then most = math.min(most, num('most_open')) end
     put('most_open', most)
@@ -626,7 +655,7 @@ class Quota:
 
     def _run(self, script: str, lane: Lane, limits: QuotaLimits, args: list[Any]) -> Any:
         key = _key(lane)
-        names = [key, f"{key}:open", f"{key}:allowed", f"{key}:spent"]
+        names = [key, f"{key}:open", f"{key}:allowed", f"{key}:spent", f"{key}:levels"]
         facts = [
             repr(self._clock()) if self._clock else 0,
             limits.requests_per_minute or 0,

@@ -127,7 +127,21 @@ def test_a_capacity_that_drifts_is_followed(
 
     borne = borne_calls(capacity, 240, seed=1, call_s=MEAN_CALL_S, begin_s=60)
     assert seen.let_in(60, 300) >= 0.9 * borne
-    assert seen.refused(60, 300) <= 0.1 * borne
+    # Most of them while it falls, when what is open is more than it bears.
+    assert seen.refused(60, 300) <= 0.15 * borne
+
+
+def test_an_overload_that_no_number_of_calls_explains_lowers_it_little(
+    client: redis_py.Redis,
+) -> None:
+    said = Manners(kind=Refusal.CAPACITY, retry_info=False)
+    world = QuotaWorld(
+        client, "bucket:60000/60s:1000", stray=0.06, manners=said, callers=64, call_s=lambda _: 1.0
+    )
+
+    seen = world.run(60)
+
+    assert seen.let_in(50, 60) >= 0.4 * 64 * 10
 
 
 def test_what_a_lane_learnt_can_be_looked_at(client: redis_py.Redis) -> None:
