@@ -49,6 +49,7 @@ local WINDOW_S, SHORT_S = 60, 10
 local QUICK_CUT, CAREFUL, CLOSE = 0.9, 0.985, 0.99
 local STRAY_S, STRAY_LEAST, STRAY_MOST = 10, 0.02, 0.12
 local PROVEN_S, REPLY_S = 2.5, 0.3
+local TOLD_S = 240
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
 """
@@ -84,7 +85,7 @@ local fresh_lane = not S.begun
 if fresh_lane then put('begun', now) end
 
 local function ceiling()
-  local told = num('told')
+  local told = now - num('told_at') < TOLD_S and num('told') or 0
   if limit > 0 and told > 0 then return math.min(limit, told) end
   return limit > 0 and limit or told
 end
@@ -312,10 +313,10 @@ local function forget_level()
 end
 
 -- Whether the limit that we know is right: then it was jitter, or calls of before we knew it.
-local function is_known(passed, told)
+local function is_known(passed)
   local top, minute = ceiling(), let_in(WINDOW_S)
   if top > 0 and minute > top * WINDOW_S * 0.95 and passed > 2 * SHORT_S then return true end
-  if told > 0 and limit == 0 and not S.found and passed > SHORT_S then return true end
+  if now == num('told_at') then return true end
   return limit_tokens > 0 and minute * num('tokens') / WINDOW_S > limit_tokens * 0.8
 end
 
@@ -356,8 +357,15 @@ if kind == 'capacity' or kind == 'unclear' then
 end
 
 if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
-  if told > 0 then
-    if not S.told or math.abs(num('told') - told / 60) > 0.0001 then put('told', told / 60) end
+  -- A limit that a refusal names is believed where it is what was let in: some name any number.
+  local in_a_minute = let_in(WINDOW_S)
+  if told > 0 and now - num('begun') > WINDOW_S and in_a_minute >= told * 0.9
+    and in_a_minute <= told * 1.1 + 12 then
+    put('told', told / 60)
+    put('told_at', now)
+    -- When it is no longer believed, the search goes on from there.
+    put('found', told / 60 / (1 - DIP))
+    put('cut_at', now + TOLD_S)
   end
   local streak = num('refusals')
   -- What left before others were refused says nothing new.
@@ -387,7 +395,7 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     if num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
       -- A pace that is too fast is refused far more often, or no more once it is lowered.
       put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
-    elseif admitted > 0 and not is_known(passed, told) then
+    elseif admitted > 0 and not is_known(passed) then
       put('found', math.max(math.min(slower(before, passed, admitted, retry_s), before), 1 / 60)
         / (1 - DIP))
       put('cut_at', math.max(now, num('hold_until')))

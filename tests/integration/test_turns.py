@@ -91,17 +91,6 @@ def test_nobody_leaves_before_the_time_that_the_platform_asked_for(client: redis
     assert meant.retry_after_s == 0  # the limiter knows when
 
 
-def test_a_limit_that_the_platform_names_is_kept_at_once_and_by_everybody(
-    client: redis_py.Redis,
-) -> None:
-    keeper(client).take(ASK).failed(limited(wait_s=0.1, told=60), spent=False)
-
-    standing = Quota(client).standing(LANE)
-
-    assert standing.told_per_minute == pytest.approx(60)
-    assert standing.refused == 1
-
-
 def test_a_wait_that_is_too_long_is_the_messages(client: redis_py.Redis) -> None:
     worker = keeper(client, limits=QuotaLimits(requests_per_minute=6), most_s=1.0)
     worker.take(ASK).close()
