@@ -887,7 +887,8 @@ def _patched(world: World) -> Iterator[None]:
         (Wire, "model_validate_json", classmethod(cast("Any", _read))),
         (worker.publish, "build_gallery", _build_gallery),
     ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    # As they stand there: what a class has inherited is taken away again, not bound to it for good.
+    before = [(module, name, vars(module).get(name)) for module, name, _ in changes]
     logs = structlog.get_config()
     structlog.configure(
         processors=[functools.partial(_logged, world)],
@@ -899,7 +900,10 @@ def _patched(world: World) -> Iterator[None]:
         yield
     finally:
         for module, name, value in before:
-            setattr(module, name, value)
+            if value is None:
+                delattr(module, name)
+            else:
+                setattr(module, name, value)
         structlog.configure(**logs)
 
 
