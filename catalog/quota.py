@@ -283,6 +283,9 @@ redis.call('HINCRBY', state, 'refused', 1)
 put('since_refusal', tostring(math.max(0, num('since_refusal') - 1)))
 put('refused_at', now)
 local lives = S.answered_at and now - num('answered_at') < 60 or now_open() > 0
+-- Others are answered, and as many are open as there may be: one more was too many.
+local crowded = lives and num('most_open') > 0 and now_open() >= 2
+  and now_open() + 2 >= num('most_open')
 local fresh = seen_cuts == math.floor(num('cuts'))
 local cut = 0
 
@@ -408,7 +411,7 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     end
   end
 end
-return {cut, lives and 1 or 0}
+return {cut, crowded and 1 or 0}
 """
 )
 
@@ -492,11 +495,12 @@ class Left:
 class Judged:
     """What followed from a refusal: ``cut``, the pace or the calls in flight were lowered.
 
-    ``lives``: others are being answered, so it is no outage.
+    ``crowded``: others are answered, and as many were open as there may be: no outage, and no fault
+    of this call's.
     """
 
     cut: bool
-    lives: bool
+    crowded: bool
 
 
 class Learnt(Wire):
@@ -611,8 +615,8 @@ class Quota:
             repr(left.left_at),
             micro_taken,
         ]
-        cut, lives = self._run(_REFUSED, lane, limits, facts)
-        return Judged(cut=bool(cut), lives=bool(lives))
+        cut, crowded = self._run(_REFUSED, lane, limits, facts)
+        return Judged(cut=bool(cut), crowded=bool(crowded))
 
     def renew(self, lane: Lane, tickets: Collection[str]) -> None:
         """Say that these calls are still open."""

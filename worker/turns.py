@@ -299,7 +299,7 @@ class _Turn:
             self._keeper.unknown(self._ask, self._at, self._times[1], spent=spent)
             return fault
         judged = self._keeper.refused(self._ask, self._at, self._times, fault)
-        if judged is None or (isinstance(fault, Overloaded) and not judged.lives):
+        if judged is None or (isinstance(fault, Overloaded) and not judged.crowded):
             return fault
         # At once: the limiter knows when its next call may leave, and so does nobody else.
         return Snooze(fault.reason, fault.message, 0.0)

@@ -43,11 +43,11 @@ TAKE = "store link renders/<id>/take-1.jpg"
 RECORD = "store link renders/<id>/record.json"
 LEDGER = "store link ledger/<seq>.jsonl"
 LANDMARKS = {
-    claims.FEED: ("redis open_shard", "redis LPUSH prepare"),
-    claims.PREPARE: ("link references/<id>.jpg", "link sources/<id>.json", "redis LPUSH generate"),
+    claims.FEED: ("redis open_shard", "redis RPUSH prepare"),
+    claims.PREPARE: ("link references/<id>.jpg", "link sources/<id>.json", "redis RPUSH generate"),
     claims.GENERATE: (
         *("redis SET lease", "redis reserve", LEAVES, IN_FLIGHT, ANSWERED),
-        *("describe renders/<id>/take-1.jpg", TAKE, "redis end", "redis LPUSH finish"),
+        *("describe renders/<id>/take-1.jpg", TAKE, "redis end", "redis RPUSH finish"),
     ),
     claims.FINISH: ("web-1024.webp", "merchant-1500.jpg", RECORD, "redis settle"),
     claims.COMMIT: ("results/part-00000.r1.jsonl.gz", "redis commit", "redis LPUSH control"),
