@@ -290,7 +290,7 @@ def test_live_works_on_vertex_too(tmp_path: Path) -> None:
     ("outcome", "code", "kind"),
     [
         ("key_invalid", 4, "LaneStopped"),
-        ("503", 4, "TryLater"),
+        ("503", 4, "Overloaded"),
         ("no_image", 1, "NoPicture"),
         ("cut", 1, "OutcomeUnknown"),
     ],

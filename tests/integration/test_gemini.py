@@ -28,8 +28,10 @@ from tests.support.model_server import (
 )
 from worker.errors import (
     LaneStopped,
+    Limited,
     NoPicture,
     OutcomeUnknown,
+    Overloaded,
     PromptBlocked,
     Refused,
     RenderError,
@@ -272,10 +274,10 @@ def google(code: int, status: str, *details: dict[str, Any]) -> Reply:
         (google(402, "PAYMENT_REQUIRED"), LaneStopped, "model.billing"),
         (google(403, "PERMISSION_DENIED"), LaneStopped, "model.permission"),
         (google(404, "NOT_FOUND"), LaneStopped, "model.gone"),
-        (google(429, "RESOURCE_EXHAUSTED"), Snooze, "model.limited"),
+        (google(429, "RESOURCE_EXHAUSTED"), Limited, "model.limited"),
         (google(429, "RESOURCE_EXHAUSTED", PER_DAY, WAIT), LaneStopped, "quota.daily"),
         (google(500, "INTERNAL"), TryLater, "model.unavailable"),
-        (google(503, "UNAVAILABLE"), TryLater, "model.unavailable"),
+        (google(503, "UNAVAILABLE"), Overloaded, "model.unavailable"),
         (google(504, "DEADLINE_EXCEEDED"), TryLater, "model.unavailable"),
         (HTML, TryLater, "model.unavailable"),
         (as_json({}, status=201), TryLater, "model.unavailable"),
