@@ -362,7 +362,7 @@ end
 if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
   -- A limit that a refusal names is believed where it is what was let in: some name any number.
   local in_a_minute = let_in(WINDOW_S)
-  if told > 0 and now - num('begun') > WINDOW_S and in_a_minute >= told * 0.9
+  if told > 0 and now - num('begun') > WINDOW_S and in_a_minute >= math.max(50, told * 0.9)
     and in_a_minute <= told * 1.1 + 12 then
     put('told', told / 60)
     put('told_at', now)
@@ -390,7 +390,8 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     if passed > STRAY_S then
       put('let_in_lately', '0')
       put('refused_lately', '0')
-      put('pace_before', before)
+      -- A pace that nobody went at is no measure.
+      put('pace_before', math.min(before, 1.5 * math.max(let_in(2) / 2, let_in(SHORT_S) / SHORT_S)))
     end
     put('let_in_lately', num('let_in_lately') * 0.7 + admitted)
     put('refused_lately', num('refused_lately') * 0.7 + 1)
