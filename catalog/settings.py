@@ -100,6 +100,10 @@ class Settings(BaseSettings):
         default=50, description="An import of fewer renders goes before larger ones"
     )
 
+    quota_limiter: bool = Field(
+        default=True,
+        description="One limiter for all workers; false where a gateway before the model limits",
+    )
     quota_project: str = Field(
         default="default",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",

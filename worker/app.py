@@ -171,7 +171,9 @@ class Process:
             pool=settings.platform,
             project=settings.quota_project,
             most_s=settings.quota_wait_s,
-            is_free=load_models().is_preview,
+            is_free=lambda model: (
+                not settings.quota_limiter or load_models(settings.models_file).is_preview(model)
+            ),
         )
         self._closing += [keeper, holds, spool, ledger, turns, model]
         return Desk(

@@ -1,7 +1,7 @@
 """What does a Skuscene look like whose Redis can be killed, emptied, set back and filled up?
 
 A :class:`Broker` listens on a port, as in production, and comes back there. A :class:`Shop` has
-imports in it whose calls are quick, slow, or put off by an error, so that an outage finds some
+imports in it whose calls are quick, slow, or put off by a rate limit, so that an outage finds some
 renders bought, some calls open and some renders not yet asked for.
 """
 
@@ -47,6 +47,7 @@ PHOTO = "2-slice-toaster.webp"
 LONG_S = 90.0
 """For waits that end much sooner on a machine that has nothing else to do."""
 SLOW_S = {"slow": 2.0, "slower": 7.0}
+LATER_S = 6.0
 _EPHEMERAL_FROM = 32_768
 _SCENES = """\
 version: 1
@@ -162,16 +163,15 @@ class Shop:
         """Start an import of so many products of each kind.
 
         A call for a ``quick`` one takes a moment, one for a ``slow`` or ``slower`` one
-        :data:`SLOW_S`, one for a ``later`` one meets an error first.
+        :data:`SLOW_S`, one for a ``later`` one meets a rate limit first.
 
         ``named`` is the word in their titles that their renders are found by, the import's id if
         it is not given.
         """
         word = named or import_id
         if products.get("later"):
-            # An error of its own: a rate limit would put off everybody.
-            fault = {"outcome": "500", "times": products["later"]}
-            self.house.script({"match": f"{word} later ", **fault})
+            limit = {"outcome": "429_retryinfo", "delay_s": LATER_S, "times": products["later"]}
+            self.house.script({"match": f"{word} later ", **limit})
         for kind, latency_s in SLOW_S.items():
             if products.get(kind):
                 slow = {"outcome": "picture", "latency_s": latency_s, "times": 0}
@@ -353,8 +353,8 @@ def shop(folder: Path, **variables: str) -> Iterator[Shop]:
             "SKUSCENE_SPOOL_DIR": str(folder / "spool"),
             "GEMINI_API_KEY": "test-key",
             "GOOGLE_GEMINI_BASE_URL": simulator_url,
-            # All calls of an import are in flight at once.
-            "SKUSCENE_QUOTA_REQUESTS_PER_MINUTE": "60000",
+            # A rate limit puts off the calls that meet it, and nobody else.
+            "SKUSCENE_QUOTA_LIMITER": "false",
             **variables,
         }
         house = House(
@@ -368,8 +368,6 @@ def shop(folder: Path, **variables: str) -> Iterator[Shop]:
             redis_url=broker.url,
             store=named["SKUSCENE_STORE"],
             shard_products=3,
-            # In the order of the feed.
-            urgent_below_renders=0,
             model_deadline_s=float(named.get("SKUSCENE_MODEL_DEADLINE_S", "300")),
         )
         try:
