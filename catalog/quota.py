@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from catalog.quota_limits import QuotaLimits
 
-START_PER_S: Final = 10.0
-"""Where the search for an unknown limit begins, calls per second."""
 OPEN_TTL_S: Final = 45.0
 """A call of which nobody says for so long that it is open counts as ended."""
 
@@ -53,10 +51,11 @@ local TOLD_S = 240
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
 """
-"""``DIP`` is how far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes
-to come back there; twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a
-minute's window. Few calls refused, again and again within
-``STRAY_S``, are no matter of pace. Found by ``benchmarks/quota.py``."""
+"""``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how far
+below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there; twice
+that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few calls
+refused, again and again within ``STRAY_S``, are no matter of pace. Found by trying on a virtual clock
+(``tests/integration/test_quota.py``), not yet against real processes."""
 
 _COMMON: Final = (
     _SEARCH
@@ -281,7 +280,6 @@ if limit_spend > 0 and micro_taken ~= 0 then
 end
 redis.call('HINCRBY', state, 'refused', 1)
 put('since_refusal', tostring(math.max(0, num('since_refusal') - 1)))
-put('refused_at', now)
 local lives = S.answered_at and now - num('answered_at') < 60 or now_open() > 0
 -- Others are answered, and as many are open as there may be: one more was too many.
 local crowded = lives and num('most_open') > 0 and now_open() >= 2

@@ -132,6 +132,18 @@ def test_a_claim_comes_out_as_it_went_in(task: str, redis_url: str, app: Celery)
     assert json.loads(message)["headers"]["task"] == task
 
 
+def test_an_urgent_claim_is_the_next_to_be_taken(redis_url: str, app: Celery) -> None:
+    queue = Queue(app)
+    for product in (1, 2):
+        queue.enqueue(claims.GENERATE, RENDER.changed(product=product))
+    queue.enqueue(claims.GENERATE, RENDER.changed(product=3, urgent=True))
+
+    # Workers take from the list's end.
+    taken = [body(message)[0][0]["product"] for message in reversed(waiting(redis_url, "generate"))]
+
+    assert taken == [3, 1, 2]
+
+
 def test_a_message_is_json_without_a_printed_copy_of_the_claim(redis_url: str, app: Celery) -> None:
     Queue(app).enqueue(claims.GENERATE, RENDER)
 
