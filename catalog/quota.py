@@ -51,11 +51,11 @@ local TOLD_S = 240
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
 """
-"""``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how far
-below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there; twice
-that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few calls
-refused, again and again within ``STRAY_S``, are no matter of pace. Found by trying on a virtual clock
-(``tests/integration/test_quota.py``), not yet against real processes."""
+"""``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how
+far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there;
+twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few
+calls refused, again and again within ``STRAY_S``, are no matter of pace. Found by trying on a
+virtual clock (``tests/integration/test_quota.py``), not yet against real processes."""
 
 _COMMON: Final = (
     _SEARCH
