@@ -71,7 +71,7 @@ def test_a_body_comes_out_byte_for_byte(body: bytes) -> None:
         10**400,
         NOW,
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_json_cannot_hold_is_parked_as_something(value: object) -> None:
     message = parked(payload=as_json(value), message=raw(headers={"x": value}))

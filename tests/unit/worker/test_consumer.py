@@ -81,6 +81,7 @@ def test_an_eta_that_is_to_come_is_kept_and_one_that_is_past_is_now() -> None:
         ({}, "no time"),
         ("", "no time"),
     ],
+    ids=["8 days ahead", "the year 9999", "a word", "a number", "an object", "nothing"],
 )
 def test_an_eta_that_nobody_can_wait_for_is_unreadable(eta: object, said: str) -> None:
     with pytest.raises(Unreadable, match=said):

@@ -263,7 +263,7 @@ EFFECTS = effects_of_a_softened_import()
 
 
 @pytest.mark.parametrize(
-    "number", range(len(EFFECTS)), ids=[f"{at}-{name[:40]}" for at, name in enumerate(EFFECTS)]
+    "number", range(len(EFFECTS)), ids=[f"{at}-{name[:20]}" for at, name in enumerate(EFFECTS)]
 )
 def test_a_death_before_any_effect_asks_no_remembered_prompt_again(number: int) -> None:
     place = Workplace()
