@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from catalog import claims
-from tests.support.deaths import Aftermath, Death, Street, process_of, rows, street
+from tests.support.deaths import RECORDED, Aftermath, Death, Street, process_of, rows, street
 from tests.support.effects import ANSWERED, IN_FLIGHT, LEAVES, Kill
 from tests.support.redis_server import running_redis
 from tests.support.running import House, house
@@ -122,7 +122,7 @@ class Played:
             else:
                 place.warm_up(number * 100)
                 self._recorded.result(60)
-            self._play(place, number * 100 + 2)
+            self._play(place, number * 100 + RECORDED)
             self._close(place)
 
     def bucket(self, number: int, folder: Path, redis_url: str, store: str) -> None:
@@ -131,7 +131,7 @@ class Played:
             recorded = place.record(number * 100)
             self.table.recorded["bucket"] = recorded
             for at, death in enumerate(bucket_rows(recorded)):
-                self._add(place.die(f"death-{number * 100 + 2 + at}", death))
+                self._add(place.die(f"death-{number * 100 + RECORDED + at}", death))
             self._close(place)
 
     def _open_table(self, place: Street) -> None:
