@@ -1,11 +1,14 @@
 """How much of a shared limit is used, and how often is it fought?
 
     python benchmarks/quota.py [--minutes 5] [--peer-minutes 3] [--only NAME] [--seed 1]
+                               [--litellm PYTHON]
 
 The simulator enforces a limit; two generate workers of Skuscene buy against it on a directory
 store, with nothing else running: the renders wait prepared in the queue. Calls take 4 to 20 s,
 mostly short. Beside it, under the same limits: the plain Celery recipe (rate_limit and autoretry
-with backoff, two workers) and an asyncio script with a semaphore and tenacity.
+with backoff, two workers), an asyncio script with a semaphore and tenacity, and LiteLLM's router
+where it is installed: in an environment of its own, which ``--litellm`` names (``pip install
+litellm==1.110.2``).
 
 - used: calls that were let in, of those that a caller who knows the rule could have had let in
   (``worker.simulator.oracle``), from the second minute on
@@ -153,8 +156,9 @@ def main() -> int:
             continue
         _print(row, "Skuscene", _ours(row, options), options.minutes, options)
         if row.peers:
-            for name, run in (("celery", _celery), ("asyncio", _asyncio)):
-                _print(row, name, run(row, options), options.peer_minutes, options)
+            for name, run in _PEERS.items():
+                if name != "litellm" or options.litellm:
+                    _print(row, name, run(row, options), options.peer_minutes, options)
     return 0
 
 
@@ -165,6 +169,11 @@ def _options() -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser.add_argument("--only", action="append", choices=names, help="this row; may be repeated")
     parser.add_argument("--seed", type=int, default=1, help="the simulator's seed [1]")
+    parser.add_argument(
+        "--litellm",
+        metavar="PYTHON",
+        help="an interpreter that has litellm: its router is run, too",
+    )
     return parser.parse_args()
 
 
@@ -240,18 +249,30 @@ def _celery(row: Row, options: argparse.Namespace) -> Seen:
 
 
 def _asyncio(row: Row, options: argparse.Namespace) -> Seen:
+    # Who knows the limit sets the semaphore by it: what a call takes, on average, at that rate.
+    in_flight = min(_IN_FLIGHT, round(10 * MEAN_CALL_S)) if row.told else _IN_FLIGHT
+    return _script(row, options, "quota_asyncio.py", sys.executable, str(in_flight))
+
+
+def _litellm(row: Row, options: argparse.Namespace) -> Seen:
+    known = ("600",) if row.told else ()
+    return _script(row, options, "quota_litellm.py", options.litellm, str(_IN_FLIGHT), *known)
+
+
+def _script(row: Row, options: argparse.Namespace, name: str, interpreter: str, *more: str) -> Seen:
     with _peer(row, options) as (folder, variables, url, _):
         seconds = WARM_S + 60 * options.peer_minutes
-        in_flight = WORKERS * CALLS_PER_WORKER
-        # Who knows the limit sets the semaphore by it: what a call takes, on average, at that rate.
-        in_flight = min(in_flight, round(10 * MEAN_CALL_S)) if row.told else in_flight
         command = (
-            *(str(BASELINES / "quota_asyncio.py"), str(int(seconds * 11)), _model(), str(PHOTO)),
-            *(variables["PLAIN_FOLDER"], str(in_flight)),
+            *(str(BASELINES / name), str(int(seconds * 11)), _model(), str(PHOTO)),
+            *(variables["PLAIN_FOLDER"], *more),
         )
-        with _started(folder, "asyncio", variables, BASELINES, *command):
+        with _started(folder, name, variables, BASELINES, *command, interpreter=interpreter):
             _let_run(url, row, seconds)
         return Seen.read(folder / "books.jsonl")
+
+
+_IN_FLIGHT = WORKERS * CALLS_PER_WORKER
+_PEERS = {"celery": _celery, "asyncio": _asyncio, "litellm": _litellm}
 
 
 @contextlib.contextmanager
@@ -268,6 +289,8 @@ def _peer(row: Row, options: argparse.Namespace) -> Iterator[tuple[Path, dict[st
             "GEMINI_API_KEY": "test-key",
             "GOOGLE_GEMINI_BASE_URL": url,
             "PLAIN_FOLDER": str(pictures),
+            # LiteLLM fetches its price list at each start, unless it is told not to.
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
         # kombu writes sockets another way than redis-py.
         socket = server.url.removeprefix("unix://").partition("?")[0]
@@ -297,11 +320,16 @@ def _process(shop: House, name: str, *command: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _started(
-    folder: Path, name: str, variables: dict[str, str], place: Path, *command: str
+    folder: Path,
+    name: str,
+    variables: dict[str, str],
+    place: Path,
+    *command: str,
+    interpreter: str = sys.executable,
 ) -> Iterator[None]:
     with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [interpreter, *command],
             env=variables,
             cwd=place,
             stdin=subprocess.DEVNULL,
