@@ -219,13 +219,14 @@ class Tries:
     """What a slot has gone through, over all its messages.
 
     ``attempts`` ended without a sale or without a picture, ``doubtful`` ones were never answered,
-    though their process lived. ``wasted_micro`` was paid for answers without a picture. ``reason``
-    is the last one's.
+    though their process lived. ``paid_micro`` was paid for all answers, ``wasted_micro`` of it for
+    those without a picture. ``reason`` is the last one's.
     """
 
     attempts: int = 0
     doubtful: int = 0
     wasted_micro: int = 0
+    paid_micro: int = 0
     reason: str = ""
 
 
@@ -346,13 +347,14 @@ class OpenCalls:
         """What a slot has gone through."""
         with translated():
             found = self._redis.hmget(
-                self._tries(import_id), [f"{kind}:{part}:{slot}" for kind in "adwr"]
+                self._tries(import_id), [f"{kind}:{part}:{slot}" for kind in "adwmr"]
             )
         return Tries(
             attempts=int(found[0] or 0),
             doubtful=int(found[1] or 0),
             wasted_micro=int(found[2] or 0),
-            reason=str(found[3] or ""),
+            paid_micro=int(found[3] or 0),
+            reason=str(found[4] or ""),
         )
 
     def rebuild(

@@ -87,12 +87,11 @@ local at = tonumber(ARGV[1]) + 1
 if string.sub(status, at, at) ~= '.' then
   return {0, tonumber(redis.call('HGET', KEYS[1], 'left'))}
 end
-local known = redis.call('HMGET', KEYS[5], 'o:' .. ARGV[5], 'm:' .. ARGV[5], 'w:' .. ARGV[5])
-local paid = tonumber(known[2] or '0')
-if ARGV[6] == '1' and (known[1] or paid > tonumber(known[3] or '0')) then
+local known = redis.call('HMGET', KEYS[5], 'o:' .. ARGV[5], 'm:' .. ARGV[5])
+local cost, paid = tonumber(ARGV[3]), tonumber(known[2] or '0')
+if ARGV[6] == '1' and (known[1] or paid > cost) then
   return {0, tonumber(redis.call('HGET', KEYS[1], 'left'))}
 end
-local cost = tonumber(ARGV[3])
 if cost > paid then
   redis.call('HINCRBY', KEYS[4], 'spent_micro', cost - paid)
   redis.call('HSET', KEYS[5], 'm:' .. ARGV[5], cost)
@@ -355,8 +354,9 @@ class State(Epochs):
     ) -> Settled:
         """Write a slot's outcome; the first one stands.
 
-        With ``unless_bought`` it is not written while a call for it is open, or after one was
-        paid. What the line cost beyond what was known to be spent counts as spent.
+        With ``unless_bought`` it is not written while a call for it is open, or where more was
+        paid for it than the line says. What the line cost beyond what was known to be spent counts
+        as spent.
         """
         with translated():
             changed, left = self._run(

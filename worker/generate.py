@@ -27,7 +27,7 @@ from worker.buying import buy
 from worker.concluding import conclude
 from worker.errors import PromptBlocked, Snooze
 from worker.refusals import has_softer, next_wording, remembered
-from worker.settling import delivered, line_of, paid_for, settle
+from worker.settling import delivered, line_of, settle
 from worker.spool import Kept
 
 if TYPE_CHECKING:
@@ -133,9 +133,7 @@ def _unwanted(desk: Desk, claim: RenderClaim) -> bool:
     if wanted == "cancel":
         product, slot = plans.planned(desk.store, claim)
         line = line_of(claim.import_id, product, slot, Status.CANCELLED).changed(
-            reason="import.cancelled",
-            render_id=claim.render_id,
-            cost_usd=paid_for(desk, claim),
+            reason="import.cancelled", render_id=claim.render_id
         )
         settle(desk, line, part=claim.part, slot=claim.slot, unless_bought=True)
     return True

@@ -32,7 +32,7 @@ from worker.errors import (
     TryLater,
 )
 from worker.parking import park
-from worker.settling import line_of, paid_for, settle
+from worker.settling import line_of, paid_for, settle, settle_uncalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,7 +226,9 @@ def _end(claim: Claim, status: Status, reason: str, message: str, desk: Desk) ->
         if isinstance(claim, RenderClaim) and slot.index != claim.slot:
             continue
         facts: dict[str, Any] = {"reason": reason, "message": message, "attempts": claim.attempt}
-        if isinstance(claim, RenderClaim):
-            facts |= {"render_id": claim.render_id, "cost_usd": paid_for(desk, claim)}
         line = line_of(claim.import_id, product, slot, status).changed(**facts)
-        settle(desk, line, part=claim.part, slot=slot.index)
+        if isinstance(claim, RenderClaim):
+            line = line.changed(render_id=claim.render_id, cost_usd=paid_for(desk, claim))
+            settle(desk, line, part=claim.part, slot=slot.index)
+        else:
+            settle_uncalled(desk, line, part=claim.part, slot=slot.index)

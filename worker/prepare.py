@@ -15,7 +15,7 @@ from catalog.renders import RenderSpec
 from catalog.results import Status
 from worker import plans, references
 from worker.errors import ReferenceUnusable
-from worker.settling import line_of, settle
+from worker.settling import line_of, settle_uncalled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _hand_on(
         line = line_of(claim.import_id, product, slot, Status.FAILED).changed(
             reason=faults[0].reason, message=faults[0].message
         )
-        settle(desk, line, part=claim.part, slot=slot.index)
+        settle_uncalled(desk, line, part=claim.part, slot=slot.index)
         return
     # The same photo under two links is sent, and hashed, once.
     used = tuple({photo.original_sha256: photo for photo in usable}.values())

@@ -38,6 +38,21 @@ def settle(
     wasted = desk.calls.tries(line.import_id, part, slot).wasted_micro
     if wasted:
         line = line.changed(cost_usd=Usd(line.cost_usd.micro + wasted))
+    _settle(desk, line, part=part, slot=slot, unless_bought=unless_bought)
+
+
+def settle_uncalled(desk: Desk, line: ResultLine, *, part: int, slot: int) -> None:
+    """Write the outcome of a slot that has come to no call, as far as its message knows.
+
+    Another copy of the message may have come further: what is being bought ends by itself, and
+    whatever was paid for the slot by now is its cost.
+    """
+    paid = desk.calls.tries(line.import_id, part, slot).paid_micro
+    line = line.changed(cost_usd=Usd(paid))
+    _settle(desk, line, part=part, slot=slot, unless_bought=True)
+
+
+def _settle(desk: Desk, line: ResultLine, *, part: int, slot: int, unless_bought: bool) -> None:
     settled = desk.state.settle(line, part=part, slot=slot, unless_bought=unless_bought)
     # Also when somebody else settled it: their message to commit may be the one that was lost.
     if settled.left == 0:

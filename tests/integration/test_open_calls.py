@@ -256,7 +256,7 @@ def test_answers_without_a_picture_are_wasted_and_stay_until_they_are_booked(red
     assert found is not None
     assert (found.state, found.line) == ("ended", line)
     assert redis.calls.tries(ID, 0, 0) == Tries(
-        attempts=1, wasted_micro=30, reason="model.no_picture"
+        attempts=1, wasted_micro=30, paid_micro=30, reason="model.no_picture"
     )
     assert redis.state.spent(ID) == 30
 
@@ -377,7 +377,9 @@ def test_rebuilding_takes_what_is_more(redis: Redis) -> None:
     redis.calls.rebuild(ID, spent=900, doubtful=10, slots={"a:0:0": 1}, reasons={})
 
     assert redis.state.spent(ID) == 940
-    assert redis.calls.tries(ID, 0, 0) == Tries(attempts=2, wasted_micro=7, reason="x")
+    assert redis.calls.tries(ID, 0, 0) == Tries(
+        attempts=2, wasted_micro=7, paid_micro=7, reason="x"
+    )
     assert redis.calls.was_rebuilt(ID)
 
 

@@ -454,7 +454,7 @@ class MemoryState:
             changed = slot < len(shard.status) and shard.status[slot] is None
             tries = self._tries.setdefault(line.import_id, Counter())
             at = f"{part}:{slot}"
-            if unless_bought and (tries[f"o:{at}"] or tries[f"m:{at}"] > tries[f"w:{at}"]):
+            if unless_bought and (tries[f"o:{at}"] or tries[f"m:{at}"] > line.cost_usd.micro):
                 changed = False
             if changed:
                 more = line.cost_usd.micro - tries[f"m:{at}"]
@@ -710,6 +710,7 @@ class MemoryState:
                 attempts=tries[f"a:{at}"],
                 doubtful=tries[f"d:{at}"],
                 wasted_micro=tries[f"w:{at}"],
+                paid_micro=tries[f"m:{at}"],
                 reason=self._reasons.get((import_id, at), ""),
             )
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from catalog import keys
+from catalog import claims, keys
+from catalog.claims import ProductClaim
 from catalog.product import UPLOAD_SCHEME, Photo
 from catalog.renders import SourceEntry
 from catalog.results import ReferenceUsed
 from catalog.store.port import sha256_hex
-from tests.support.desk import Downloaded, Workplace, address, host_is_away, wanted
-from worker import references
+from tests.support.desk import (
+    PRICE,
+    STORE_ID,
+    Downloaded,
+    Workplace,
+    address,
+    host_is_away,
+    wanted,
+)
+from worker import jobs, references
 from worker.errors import ReferenceUnusable, TryLater
+from worker.prepare import prepare
+from worker.tasks import WORK
 
 MUG = address("mug")
 HOUR_S = 3_600.0
@@ -291,3 +304,59 @@ def test_a_not_modified_that_nobody_asked_for_is_tried_later() -> None:
 
     with pytest.raises(TryLater, match="without a question"):
         references.resolve(desk, _photo(), import_started_at=place.clock())
+
+
+# -- a copy of a message that comes to another end -----------------------------------------------
+
+
+def _copy_without_a_photo(place: Workplace) -> None:
+    """What a second copy of the message does when the shop does not give the photo any more."""
+    place.shop.photos.clear()
+    place.store.delete(keys.source(MUG))
+    claim = ProductClaim(store=STORE_ID, import_id="monday", part=0, product=0)
+    prepare(place.desk, claim)
+
+
+def _copy_of_no_shop(place: Workplace) -> None:
+    """What the copy's last attempt does when nobody reaches the shop."""
+    place.shop.photos[MUG] = host_is_away(MUG)
+    place.store.delete(keys.source(MUG))
+    claim = ProductClaim(
+        store=STORE_ID,
+        import_id="monday",
+        part=0,
+        product=0,
+        attempt=place.desk.limits.max_attempts,
+    )
+    jobs.run(claims.PREPARE, json.loads(claim.to_json()), WORK[claims.PREPARE], place.desk)
+
+
+COPIES = pytest.mark.parametrize("copy", [_copy_without_a_photo, _copy_of_no_shop])
+
+
+@COPIES
+def test_what_is_being_bought_ends_as_what_it_is(copy: Callable[[Workplace], None]) -> None:
+    place = Workplace()
+    place.shop.photos[MUG] = b"a mug"
+    place.order("monday", [wanted("mug", "kitchen")])
+    place.effects.when("ask kitchen", lambda: copy(place))
+    place.run()
+
+    assert place.statuses("monday") == {"succeeded": 1}
+    assert place.manifest("monday").cost_usd.spent == PRICE
+    assert place.sold.total() == 1
+    place.assert_manifests_hold()
+
+
+@COPIES
+def test_what_was_paid_counts_though_its_slot_has_failed(copy: Callable[[Workplace], None]) -> None:
+    place = Workplace()
+    place.shop.photos[MUG] = b"a mug"
+    place.order("monday", [wanted("mug", "kitchen")])
+    place.effects.when("enqueue skuscene.finish", lambda: copy(place))
+    place.run()
+
+    assert place.statuses("monday") == {"failed": 1}
+    assert place.manifest("monday").cost_usd.spent == PRICE
+    assert place.sold.total() == 1
+    place.assert_manifests_hold()
