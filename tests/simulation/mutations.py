@@ -202,6 +202,12 @@ MUTATIONS: Final = (
         new="",
     ),
     Mutation(
+        name="a copy of a message ends what is being bought",
+        where="worker.settling:settle_uncalled",
+        old="unless_bought=True",
+        new="unless_bought=False",
+    ),
+    Mutation(
         name="doubt has no end",
         where="worker.attempts:why_used_up",
         old="if tries.doubtful > limits.max_doubtful:",
