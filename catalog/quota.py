@@ -6,10 +6,12 @@ meanwhile. Every step is one script on Redis's clock.
 
 - **Pace.** Calls leave one interval apart, so that no window of whatever kind sees more than its
   share at its edges. Tokens have a pace of their own; of both the later slot counts.
-- **Learning.** Without a limit the pace doubles until the platform refuses. A refusal sets it to
-  just below what was let in lately; from there it rises along a cubic curve: flat near the limit
-  that was found, then faster and faster, so that a raised limit is found as well. A configured
-  limit is a ceiling: one that is too high is found out in the same way.
+- **Learning.** Without a limit the pace doubles until the platform refuses, and runs no further
+  ahead than calls follow it. A refusal sets it to just below what was let in lately; from there it
+  rises along a cubic curve: flat near the limit that was found, then faster and faster, so that a
+  raised limit is found as well. A configured limit is a ceiling: one that is too high is found out
+  in the same way. Where far fewer calls leave than might, a refusal says nothing about the pace,
+  unless many are refused.
 - **Spend** is a window of ten minutes, in buckets: what was spent stays in it from its call's end.
 - **Calls in flight** have no limit until the platform says that it is overloaded: then it is just
   below what was open at that moment, and rises with every answer.
@@ -46,7 +48,10 @@ local DIP, PLATEAU_S = 0.03, 30
 local WINDOW_S, SHORT_S = 60, 10
 local QUICK_CUT, CAREFUL, CLOSE = 0.9, 0.985, 0.99
 local STRAY_S, STRAY_LEAST, STRAY_MOST = 10, 0.02, 0.12
+local RECENT_S, HEADROOM, FLOOR = 5, 2.5, 30
+local SLACK, FORGET_S = 0.35, 120
 local PROVEN_S, REPLY_S = 2.5, 0.3
+local PROVEN_LEAST, LONG_PROVEN_S, CROWDED = 12, 30, 0.2
 local TOLD_S = 240
 local MARGIN = 0.999
 local URGENT_SHARE = 0.8
@@ -54,8 +59,10 @@ local URGENT_SHARE = 0.8
 """``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how
 far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there;
 twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few
-calls refused, again and again within ``STRAY_S``, are no matter of pace. Found by trying on a
-virtual clock (``tests/integration/test_quota.py``), not yet against real processes."""
+calls refused, again and again within ``FORGET_S``, are no matter of pace. ``HEADROOM`` bounds the
+search by what left in the last ``RECENT_S`` (or ``FLOOR``); below a share ``SLACK`` of the pace
+nobody uses it. ``CROWDED`` is the share of refusals from which on the first bound of the calls in
+flight is believed. Found by trying on a virtual clock (``tests/integration/test_quota.py``)."""
 
 _COMMON: Final = (
     _SEARCH
@@ -89,21 +96,6 @@ local function ceiling()
   return limit > 0 and limit or told
 end
 
-local function pace()
-  local top = ceiling()
-  local found
-  if S.found then
-    local x = (math.max(0, now - num('cut_at')) - PLATEAU_S) / PLATEAU_S
-    found = num('found') * (1 + DIP * x * x * x)
-  elseif top > 0 then
-    found = top
-  else
-    found = START * 2 ^ math.min(60, (now - num('begun')) / DOUBLING_S)
-  end
-  if top > 0 then found = math.min(found, top * MARGIN) end
-  return math.min(found, MOST)
-end
-
 local function let_in(seconds)
   local count, first = 0, math.floor(now - seconds)
   local seen = redis.call('HGETALL', allowed)
@@ -113,6 +105,28 @@ local function let_in(seconds)
     if second < now - WINDOW_S - 5 then redis.call('HDEL', allowed, seen[i]) end
   end
   return count
+end
+
+-- Calls per second that left lately.
+local function recent()
+  return let_in(RECENT_S) / math.max(1, math.min(RECENT_S, now - num('begun')))
+end
+
+local function pace()
+  local top = ceiling()
+  local found
+  if S.found then
+    local x = (math.max(0, now - num('cut_at')) - PLATEAU_S) / PLATEAU_S
+    found = num('found') * (1 + DIP * x * x * x)
+  elseif top > 0 then
+    found = top
+  else
+    -- As long as it is used: a pace that nobody goes at is no find.
+    found = START * 2 ^ math.min(60, (now - num('begun')) / DOUBLING_S)
+    found = math.min(found, math.max(FLOOR, recent() * HEADROOM))
+  end
+  if top > 0 then found = math.min(found, top * MARGIN) end
+  return math.min(found, MOST)
 end
 
 local function most_open()
@@ -224,11 +238,12 @@ redis.call('EXPIRE', open, 86400)
 redis.call('HINCRBY', allowed, math.floor(now), 1)
 redis.call('EXPIRE', allowed, 600)
 redis.call('ZADD', levels, string.format('%.6f', now), ticket .. '|' .. redis.call('ZCARD', open))
-redis.call('ZREMRANGEBYSCORE', levels, '-inf', now - PROVEN_S)
+redis.call('ZREMRANGEBYSCORE', levels, '-inf', now - LONG_PROVEN_S)
 redis.call('EXPIRE', levels, 60)
 book_spend(micro)
 redis.call('EXPIRE', spent, 1200)
 redis.call('HINCRBY', state, 'since_refusal', 1)
+redis.call('HINCRBY', state, 'left', 1)
 return {'go', '0', string.format('%.6f', now)}
 """
 )
@@ -294,15 +309,19 @@ local function hold(seconds)
   put('urgent_next', num('hold_until'))
 end
 
--- How many calls were open, lately, when one more was let in.
+-- How many calls were open, lately, when one more was let in; and how many tell so.
 local function proven()
   local most = 0
   local few = redis.call('ZRANGEBYSCORE', levels, now - PROVEN_S, now - REPLY_S)
+  if #few < PROVEN_LEAST then
+    few = redis.call('ZREVRANGEBYSCORE', levels, now - REPLY_S, now - LONG_PROVEN_S,
+      'LIMIT', 0, PROVEN_LEAST)
+  end
   for _, member in ipairs(few) do
     local of, level = string.match(member, '^(.*)|(%d+)$')
     if of ~= ticket then most = math.max(most, tonumber(level)) end
   end
-  return most
+  return most, #few
 end
 
 local function forget_level()
@@ -344,7 +363,15 @@ put('storm_at', now)
 if kind == 'capacity' or kind == 'unclear' then
   -- What is open now was let in: that many can be open. As many were just now, and one more: then
   -- it is no matter of their number, unless more and more are refused.
-  if fresh and (proven() <= now_open() or storm > 2 + let_in(2) / 4) then
+  local level, told_by = proven()
+  local is_proof = told_by >= PROVEN_LEAST and level <= now_open()
+  -- While nothing is known yet, what is open grows: each refusal comes where most are open.
+  put('left_lately', num('left_lately') * 0.7 + math.max(0, num('left') - num('left_before') - 1))
+  put('crowded_lately', num('crowded_lately') * 0.7 + 1)
+  put('left_before', num('left'))
+  local crowded_share = num('crowded_lately') / (num('crowded_lately') + num('left_lately'))
+  is_proof = is_proof and (num('most_open') > 0 or crowded_share > CROWDED)
+  if fresh and (is_proof or storm > 2 + let_in(2) / 4) then
     local most = math.max(1, now_open() * 0.98)
     if num('most_open') > 0 then most = math.min(most, num('most_open')) end
     put('most_open', most)
@@ -381,20 +408,31 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     put('refusals', tostring(math.floor(streak) + 1))
     put('held_at', now)
   end
+  put('refused_since', num('refused_since') + 1)
   if fresh then
     -- Not counting the time in which nobody could leave.
-    local before, passed = pace(), now - num('resumed_at')
+    local before, passed = pace(), now - math.max(num('resumed_at'), num('begun'))
     local admitted = num('since_refusal')
     if passed > STRAY_S then
-      put('let_in_lately', '0')
-      put('refused_lately', '0')
+      if passed > FORGET_S then
+        put('let_in_lately', '0')
+        put('refused_lately', '0')
+      end
       -- A pace that nobody went at is no measure.
       put('pace_before', math.min(before, 1.5 * math.max(let_in(2) / 2, let_in(SHORT_S) / SHORT_S)))
     end
     put('let_in_lately', num('let_in_lately') * 0.7 + admitted)
-    put('refused_lately', num('refused_lately') * 0.7 + 1)
+    put('refused_lately', num('refused_lately') * 0.7 + num('refused_since'))
+    put('refused_since', '0')
     local share = num('refused_lately') / (num('refused_lately') + num('let_in_lately'))
-    if num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
+    local is_weak = num('refused_lately') <= 2.2 or share < STRAY_MOST
+    -- Not counting holds, where that can be told.
+    local gone_at = recent()
+    if admitted >= 5 then gone_at = math.max(gone_at, admitted / math.max(passed, 0.2)) end
+    if gone_at < SLACK * before and is_weak then
+      -- Far fewer left than might have: one refusal says nothing about the pace.
+      cut = 0
+    elseif num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
       -- A pace that is too fast is refused far more often, or no more once it is lowered.
       put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
     elseif admitted > 0 and not is_known(passed) then

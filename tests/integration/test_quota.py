@@ -13,7 +13,7 @@ import redis as redis_py
 from catalog.connection import open_redis
 from catalog.quota import Refusal
 from catalog.quota_limits import QuotaLimits
-from tests.support.quota_world import LANE, MICRO, TOKENS, Manners, QuotaWorld
+from tests.support.quota_world import LANE, MICRO, TOKENS, Manners, QuotaWorld, Stray
 from worker.simulator.oracle import borne_calls
 from worker.simulator.rules import CapacityRule, parse_rule
 
@@ -153,6 +153,48 @@ def test_an_overload_that_no_number_of_calls_explains_lowers_it_little(
     seen = world.run(60)
 
     assert seen.let_in(50, 60) >= 0.4 * 64 * 10
+
+
+BAD_DAY = (
+    Stray(share=0.03, kind=Refusal.RATE, retry_after_s=2.0),
+    Stray(share=0.02, kind=Refusal.UNCLEAR),
+    Stray(share=0.1, kind=Refusal.CAPACITY),
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_bad_day_with_little_to_do_lowers_no_pace(client: redis_py.Redis, seed: int) -> None:
+    world = QuotaWorld(
+        client,
+        "bucket:60000/60s:1000",
+        strays=BAD_DAY,
+        deaths=0.03,
+        callers=16,
+        rest_s=lambda now_s: 8.0 if now_s < 240 else 0.5,
+        call_s=lambda dice: dice.uniform(0.5, 2),
+        seed=seed,
+    )
+
+    seen = world.run(360)
+
+    assert seen.let_in(60, 240) >= 0.75 * 180 * 16 / 9.25
+    # Three in a hundred stop everybody for two seconds: 33 calls at 9 in a second, then 2 s.
+    assert seen.let_in(300, 360) >= 0.5 * 60 * 33 / (33 / 9 + 2)
+
+
+def test_a_bad_day_with_much_to_do_lowers_no_pace(client: redis_py.Redis) -> None:
+    world = QuotaWorld(
+        client,
+        "bucket:60000/60s:1000",
+        strays=BAD_DAY,
+        deaths=0.02,
+        callers=32,
+        call_s=lambda dice: dice.uniform(0.5, 2),
+    )
+
+    seen = world.run(240)
+
+    assert seen.let_in(60, 240) >= 0.35 * 180 * 33 / (33 / 25 + 2)
 
 
 def test_what_a_lane_learnt_can_be_looked_at(client: redis_py.Redis) -> None:

@@ -123,15 +123,15 @@ def test_an_urgent_call_goes_before_those_that_wait(client: redis_py.Redis) -> N
 
 def test_an_overloaded_platform_lowers_the_calls_in_flight(client: redis_py.Redis) -> None:
     worker = keeper(client, most_s=0.5)
-    turns = [worker.take(ASK) for _ in range(5)]
+    turns = [worker.take(ASK) for _ in range(10)]
     fault = Overloaded("model.unavailable", "503", None)
 
-    first = turns[4].failed(fault, spent=False)
+    said = [turn.failed(fault, spent=False) for turn in turns[6:]]
 
-    assert first is fault  # nobody knew how many may be open: an attempt
+    assert all(one is fault for one in said)  # nobody knew how many may be open: an attempt each
     standing = Quota(client).standing(LANE)
-    assert standing.open == 4
-    assert 3 < standing.most_open < 4
+    assert standing.open == 6
+    assert 5 < standing.most_open < 6
     with pytest.raises(Snooze):
         worker.take(ASK)
     turns[0].answered(tokens=3_000, micro_usd=36_000)
@@ -201,7 +201,7 @@ def test_a_worker_that_stops_lets_nobody_wait(client: redis_py.Redis) -> None:
 def test_what_was_learnt_outlives_redis(client: redis_py.Redis) -> None:
     store = MemoryStore()
     worker = keeper(client, store)
-    for _ in range(3):
+    for _ in range(6):
         worker.take(ASK).answered(tokens=3_000, micro_usd=36_000)
     worker.take(ASK).failed(limited(wait_s=0.1), spent=False)
     learnt = Learnt.from_json(store.content(keys.quota("developer", "shop", MODEL)))

@@ -40,6 +40,15 @@ class Manners:
     quota_value: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stray:
+    """Refusals that no limit explains: their share, and how they speak."""
+
+    share: float
+    kind: Refusal
+    retry_after_s: float | None = None
+
+
 @dataclass(slots=True)
 class Seen:
     """What the platform saw: when calls came, and whether it let them in."""
@@ -56,7 +65,11 @@ class Seen:
 
 
 class QuotaWorld:
-    """A platform, and some callers that always have a next call."""
+    """A platform, and some callers that have a next call as soon as they have rested.
+
+    ``rest_s`` gives the mean rest at a time since the start; ``deaths`` is the share of calls whose
+    process dies, so that the limiter never hears of their end.
+    """
 
     def __init__(
         self,
@@ -67,6 +80,9 @@ class QuotaWorld:
         manners: Manners = Manners(),
         callers: int = 128,
         stray: float = 0.0,
+        strays: Sequence[Stray] = (),
+        deaths: float = 0.0,
+        rest_s: Callable[[float], float] = lambda _now_s: 0.0,
         call_s: Callable[[random.Random], float] = lambda dice: 4 + 16 * dice.betavariate(2, 5),
         seed: int = 1,
     ) -> None:
@@ -76,6 +92,9 @@ class QuotaWorld:
         self._account = self._opened(rule)
         self._in_flight = 0
         self._stray = stray
+        self._strays = strays
+        self._deaths = deaths
+        self._rest_s = rest_s
         self._limits = limits
         self._manners = manners
         self._quota = Quota(client, clock=lambda: self.now)
@@ -128,8 +147,17 @@ class QuotaWorld:
                 continue
             yield self._late(0.002)
             yield from self._called(ticket, slot, left)
+            rest_s = self._rest_s(self.now - START_S)
+            if rest_s > 0:
+                yield self._dice.expovariate(1 / rest_s)
 
     def _called(self, ticket: str, slot: Slot, left: Left) -> Iterator[float]:
+        stray = self._drawn()
+        if stray is not None:
+            self.seen.calls.append((self.now - START_S, False))
+            yield _WIRE_S
+            self._told(ticket, slot, left, stray.kind, stray.retry_after_s)
+            return
         wait_s = self._account.wait_s(self.now - START_S, self._in_flight)
         if wait_s <= 0 and self._dice.random() < self._stray:
             wait_s = _STRAY_WAIT_S
@@ -143,6 +171,8 @@ class QuotaWorld:
         yield self._call_s(self._dice)
         self._in_flight -= 1
         self._account.end(self.now - START_S, Spent(tokens=TOKENS, micro=MICRO))
+        if self._deaths and self._dice.random() < self._deaths:
+            return
         self._quota.end(
             LANE,
             self._limits,
@@ -157,18 +187,32 @@ class QuotaWorld:
     def _leave(self, ticket: str, slot: Slot) -> Left:
         return self._quota.leave(LANE, self._limits, ticket, slot, micro_usd=MICRO, day=_DAY)
 
+    def _drawn(self) -> Stray | None:
+        drawn = self._dice.random() if self._strays else 1.0
+        for stray in self._strays:
+            drawn -= stray.share
+            if drawn < 0:
+                return stray
+        return None
+
     def _refused(self, ticket: str, slot: Slot, left: Left, wait_s: float) -> None:
         manners, knows = self._manners, wait_s != UNKNOWN_S
         asks_s = math.ceil(wait_s * 1_000) / 1_000 if manners.retry_info and knows else None
+        kind = manners.kind if knows else Refusal.CAPACITY
+        self._told(ticket, slot, left, kind, asks_s)
+
+    def _told(
+        self, ticket: str, slot: Slot, left: Left, kind: Refusal, retry_after_s: float | None
+    ) -> None:
         self._quota.refused(
             LANE,
             self._limits,
             ticket,
             slot,
             left,
-            kind=manners.kind if knows else Refusal.CAPACITY,
-            retry_after_s=asks_s,
-            told_per_minute=manners.quota_value,
+            kind=kind,
+            retry_after_s=retry_after_s,
+            told_per_minute=self._manners.quota_value,
             micro_taken=MICRO,
         )
 
