@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     made = house(
         tmp_path_factory.mktemp("shop"),
         SKUSCENE_FETCH_ALLOW="127.0.0.1",
-        SKUSCENE_MODEL_DEADLINE_S="6",
+        SKUSCENE_MODEL_DEADLINE_S="12",
         SKUSCENE_SHARD_PRODUCTS="2",
     )
     with made as shop, shop.workers():
@@ -119,7 +119,7 @@ def test_what_failed_is_retried_and_a_lost_redis_costs_nothing(
     }
     assert shop.books()["sold"] == sold + 3
 
-    shop.latency(15.0)
+    shop.latency(9.0)
     shop.skuscene("retry", "one", "--reason", "model.unavailable")
     wait_for(lambda: shop.books()["open"] > 0, timeout_s=20, what="gamma's call in flight")
     again = shop.skuscene("retry", "one")
