@@ -43,7 +43,7 @@ OPEN_TTL_S: Final = 45.0
 """A call of which nobody says for so long that it is open counts as ended."""
 
 _SEARCH: Final = """
-local START, DOUBLING_S, MOST = 10, 2, 2000
+local START, DOUBLING_S, MOST, LEAST = 10, 2, 2000, 1 / 60
 local DIP, PLATEAU_S = 0.03, 30
 local WINDOW_S, SHORT_S = 60, 10
 local QUICK_CUT, CAREFUL, CLOSE = 0.9, 0.985, 0.99
@@ -126,7 +126,7 @@ local function pace()
     found = math.min(found, math.max(FLOOR, recent() * HEADROOM))
   end
   if top > 0 then found = math.min(found, top * MARGIN) end
-  return math.min(found, MOST)
+  return math.max(math.min(found, MOST), LEAST)
 end
 
 local function most_open()
@@ -434,9 +434,11 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
       cut = 0
     elseif num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
       -- A pace that is too fast is refused far more often, or no more once it is lowered.
-      put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
+      if S.found then
+        put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
+      end
     elseif admitted > 0 and not is_known(passed) then
-      put('found', math.max(math.min(slower(before, passed, admitted, retry_s), before), 1 / 60)
+      put('found', math.max(math.min(slower(before, passed, admitted, retry_s), before), LEAST)
         / (1 - DIP))
       put('cut_at', math.max(now, num('hold_until')))
       cut = 1
