@@ -59,7 +59,8 @@ local URGENT_SHARE = 0.8
 """``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how
 far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there;
 twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few
-calls refused, again and again within ``FORGET_S``, are no matter of pace. ``HEADROOM`` bounds the
+calls refused, again and again within ``FORGET_S``, are no matter of pace: it goes back to what it
+was when the last refusal was ``STRAY_S`` ago. ``HEADROOM`` bounds the
 search by what left in the last ``RECENT_S`` (or ``FLOOR``); below a share ``SLACK`` of the pace
 nobody uses it. ``CROWDED`` is the share of refusals from which on the first bound of the calls in
 flight is believed. Found by trying on a virtual clock (``tests/integration/test_quota.py``)."""
@@ -431,7 +432,6 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     if admitted >= 5 then gone_at = math.max(gone_at, admitted / math.max(passed, 0.2)) end
     if gone_at < SLACK * before and is_weak then
       -- Far fewer left than might have: one refusal says nothing about the pace.
-      cut = 0
     elseif num('refused_lately') > 2.2 and share > STRAY_LEAST and share < STRAY_MOST then
       -- A pace that is too fast is refused far more often, or no more once it is lowered.
       if S.found then

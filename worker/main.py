@@ -24,16 +24,15 @@ def main() -> int:
 
     from worker.app import make_celery
 
+    # "-A worker" comes before the command's name.
+    given = sys.argv[1:]
+    command = len(given) - given[::-1].index(_COMMAND)
     try:
-        app = make_celery()
+        context = CLIContext(app=make_celery(), no_color=None, workdir=None, quiet=True)
+        worker.main(args=given[command:], prog_name="celery worker", obj=context)
     except SettingsError as exc:
         sys.stderr.write(f"skuscene worker: {exc}\n")
         return 2
-    given = sys.argv[1:]
-    context = CLIContext(app=app, no_color=None, workdir=None, quiet=True)
-    # "-A worker" comes before the command's name.
-    command = len(given) - given[::-1].index(_COMMAND)
-    worker.main(args=given[command:], prog_name="celery worker", obj=context)
     return 0
 
 

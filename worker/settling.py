@@ -36,6 +36,9 @@ def settle(
 
     What was paid for answers without a picture, and by earlier revisions, is added to the line's
     cost. ``unless_bought``: see :meth:`catalog.state.State.settle`.
+
+    Raises:
+        StateUnavailable: Redis is away, or what it knows is being rebuilt.
     """
     wasted = desk.calls.tries(line.import_id, part, slot).wasted_micro
     if wasted:
@@ -48,6 +51,9 @@ def settle_uncalled(desk: Desk, line: ResultLine, *, part: int, slot: int) -> No
 
     Another copy of the message may have come further: what is being bought ends by itself, and
     whatever was paid for the slot by now is its cost.
+
+    Raises:
+        StateUnavailable: Redis is away, or what it knows is being rebuilt.
     """
     paid = desk.calls.tries(line.import_id, part, slot).paid_micro
     line = line.changed(cost_usd=Usd(paid))

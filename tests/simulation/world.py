@@ -429,9 +429,6 @@ class World:
         self._planned: list[Import] = []
         self._budgets: dict[str, Usd] = {}
         self._saved: tuple[Any, Any] = (None, None)
-        self._chance = self.rng.random
-        self._store_fails = bool(self.plan.store_fails or self.plan.store_away)
-        self._redis_fails = bool(self.plan.redis_fails or self.plan.redis_away)
         self._retrying: set[str] = set()
 
     # -- time and chance ---------------------------------------------------------------------
@@ -454,18 +451,14 @@ class World:
     @property
     def is_redis_away(self) -> bool:
         """Whether nobody reaches Redis now."""
-        if not self.plan.redis_away:
-            return False
         since = self.since_start
         return any(begin <= since < end for begin, end in self.plan.redis_away)
 
     @property
     def is_store_away(self) -> bool:
         """Whether nobody reaches the store now."""
-        if not (self.plan.store_away and self.is_faulty):
-            return False
         since = self.since_start
-        return any(begin <= since < end for begin, end in self.plan.store_away)
+        return self.is_faulty and any(begin <= since < end for begin, end in self.plan.store_away)
 
     def clock(self) -> datetime:
         """The same as aware time."""
@@ -486,7 +479,7 @@ class World:
         Raises:
             Killed: it did.
         """
-        scheduler, plan, chance = self.scheduler, self.plan, self._chance
+        scheduler, plan = self.scheduler, self.plan
         scheduler.pause()
         me = scheduler.current
         self.effects += 1
@@ -499,12 +492,12 @@ class World:
             self.auditor.does(job.calls, name)
         if scheduler.now >= self._kind_at or process is None or process.is_lone:
             return
-        if self.crashes < plan.most_crashes and chance() < plan.crash:
-            victim = process if chance() < 0.7 else self.rng.choice(self.processes)
+        if self.crashes < plan.most_crashes and self.rng.random() < plan.crash:
+            victim = process if self.rng.random() < 0.7 else self.rng.choice(self.processes)
             self.crash(victim)
             if victim is process:
                 raise Killed(process.name)
-        if plan.slow and chance() < plan.slow:
+        if plan.slow and self.rng.random() < plan.slow:
             scheduler.pause(self.rng.uniform(0.3, 2.5))
 
     def note(self, name: str, facts: object = None) -> None:
@@ -514,7 +507,8 @@ class World:
 
     def store_fails(self) -> str:
         """Whether the store fails now, and if so, before or after it did what was asked."""
-        if not self._store_fails or self.scheduler.now >= self._kind_at:
+        plan = self.plan
+        if not (plan.store_fails or plan.store_away) or self.scheduler.now >= self._kind_at:
             return ""
         if self.is_store_away:
             return self._store_failed("before")
@@ -531,7 +525,8 @@ class World:
 
     def redis_fails(self) -> str:
         """Whether Redis fails now, and if so, before or after it did what was asked."""
-        if not self._redis_fails or self.scheduler.now >= self._kind_at:
+        plan = self.plan
+        if not (plan.redis_fails or plan.redis_away) or self.scheduler.now >= self._kind_at:
             return ""
         if self.is_redis_away:
             return "before"
