@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _FAILURES: Final = (OperationalError, RedisError, OSError)
 
 
+_ANSWER_S: Final = 15.0
+"""So long Redis may take to answer; a waiting BRPOP is answered within a second."""
+
+
 class QueueUnavailable(Exception):
     """Redis did not take or give what was asked."""
 
@@ -53,6 +57,9 @@ def connect(settings: Settings, redis_url: str) -> Celery:
             "unacked_restore_throttle": 10,
             "socket_keepalive": True,
             "retry_on_timeout": True,
+            # kombu's own are none: whoever asks a Redis that answers nobody would ask for ever.
+            "socket_connect_timeout": 5.0,
+            "socket_timeout": _ANSWER_S,
         },
         task_default_queue="control",
         # All of them, so that a plain `celery -A worker worker` does the whole job.

@@ -11,6 +11,7 @@ import contextlib
 import csv
 import gzip
 import json
+import os
 import random
 import shutil
 import signal
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 PHOTOS = Path(__file__).parent.parent.parent / "producers" / "demo" / "photos"
 PHOTO = "2-slice-toaster.webp"
-LONG_S = 90.0
+LONG_S = 150.0
 """For waits that end much sooner on a machine that has nothing else to do."""
 SLOW_S = {"slow": 2.0, "slower": 7.0}
 LATER_S = 6.0
@@ -219,8 +220,21 @@ class Shop:
             wait_for(
                 lambda one=import_id: self.is_over(one),  # type: ignore[misc]
                 timeout_s=LONG_S,
-                what=f"the end of {import_id}: {self.status(import_id)}",
+                what=lambda one=import_id: f"the end of {one}: {self.standing(one)}",  # type: ignore[misc]
             )
+
+    def standing(self, import_id: str) -> str:
+        """How an import stands, what waits, and where every thread of the workers is."""
+        said = len(self.log)
+        for pid in self.pids().values():
+            begun = len(self.log)
+            os.killpg(pid, signal.SIGUSR2)
+            with contextlib.suppress(AssertionError):  # those that hang say nothing
+                wait_for(lambda at=begun: self.log[at:].count("\nCurrent thread") > 1, 1.0, "it")  # type: ignore[misc]
+        depths = self.services.queue.depths() if self.broker.is_running() else "?"
+        standing = f"{self.status(import_id).renders}, {depths} wait, {self.in_flight()} calls"
+        before, dumped = self.log[:said], self.log[said:]
+        return "\n".join([standing, *before.splitlines()[-15:], *_stacks(dumped)])
 
     def lines(self, import_id: str) -> list[dict[str, Any]]:
         """The result lines that its manifest names."""
@@ -315,6 +329,19 @@ class Shop:
             )
             self.supervisor = process
             yield process
+
+
+def _stacks(dumped: str) -> list[str]:
+    """Where threads are that our code runs in or the broker is spoken to in; the innermost calls.
+
+    Equal stacks are told once, with how many there are.
+    """
+    stacks = [
+        [line.rpartition("/")[2] for line in stack.splitlines() if line.startswith("  File")]
+        for stack in dumped.split("(most recent call first):")
+        if "/worker/" in stack or "/kombu/" in stack
+    ]
+    return [f"{n} x {where}" for where, n in Counter(" < ".join(s[:6]) for s in stacks).items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
