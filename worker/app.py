@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import signals
+from celery.worker import state as at_work
 
 from catalog import keys, queue
 from catalog.connection import open_redis
@@ -48,8 +49,11 @@ from worker.reconciler import reconcile, recover
 from worker.services import CannotStart, check_services, worker_store
 from worker.spool import Spool
 from worker.turns import TurnKeeper
+from worker.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from celery import Celery
 
     from worker.model import ImageModel
@@ -98,6 +102,7 @@ class Process:
     def _start_empty(self) -> None:
         self._made: Desk | None = None
         self._turns: TurnKeeper | None = None
+        self._watch: Watch | None = None
         self._guard = threading.Lock()
         self._closing: list[Any] = []
         self._stopped = threading.Event()
@@ -117,6 +122,17 @@ class Process:
         """Start the thread that reconciles running imports; for control workers."""
         threading.Thread(target=self._reconcile, name="reconciler", daemon=True).start()
 
+    def watch(self, consumer: Any, queues: Collection[str]) -> None:
+        """Start the thread that ends this process when its consumer takes nothing any more."""
+        self._watch = Watch(
+            queues,
+            depths=Queue(self.app).depths,
+            received=lambda: int(consumer.received),
+            has_room=lambda: len(at_work.reserved_requests) < consumer.pool.limit,
+            is_idle=lambda: not at_work.reserved_requests,
+        )
+        self._watch.start()
+
     def start_spool(self) -> None:
         """Start putting what the dead have left; for workers that buy."""
         self.desk()
@@ -124,6 +140,8 @@ class Process:
 
     def stop(self) -> None:
         """Begin nothing any more; what is in flight ends."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._turns is not None:
             self._turns.stop()
 
@@ -323,6 +341,8 @@ def _connect_signals(process: Process) -> None:
     @signals.worker_ready.connect(weak=False)
     def _ready(sender: Any = None, **_: object) -> None:
         consumed = {one.name for one in sender.task_consumer.queues} if sender else set()
+        if sender is not None:
+            process.watch(sender, consumed)
         if "generate" in consumed:
             # Now, not at the first message: pictures of the dead may be waiting.
             process.start_spool()

@@ -48,12 +48,15 @@ class ParkingConsumer(Consumer):  # type: ignore[misc]  # Celery has no types fo
     """Celery's consumer behind a door."""
 
     lot: ParkingLot
+    received = 0
+    """How many messages it was ever given."""
 
     def create_task_handler(self, *arguments: Any) -> Callable[[Any], None]:
         """What is called for every message."""
         handle = super().create_task_handler(*arguments)
 
         def on_message(message: Any) -> None:
+            self.received += 1
             try:
                 headers = understood(message)
             except Unreadable as exc:

@@ -17,6 +17,7 @@ import pytest
 
 from catalog.claims import QUEUES
 from catalog.money import Usd
+from catalog.queue import connect
 from producers import control
 from tests.support.outages import LONG_S, Shop, shop
 from tests.support.waiting import wait_for
@@ -315,6 +316,21 @@ def test_two_imports_that_want_the_same_renders_buy_them_once(place: Shop) -> No
         assert [one["cost_usd"] for one in both if one["status"] == "reused"] == [0]
     spent = [place.status(name).cost_usd.spent.micro for name in ("one", "other")]
     assert sum(spent) == place.paid_micro("twin")
+
+
+def test_a_stage_that_takes_nothing_any_more_is_started_again(place: Shop) -> None:
+    before = place.pids()
+    # Celery's own word for it; a consumer that did not survive its broker looks the same.
+    control = connect(place.settings, place.broker.url).control
+    assert control.broadcast("cancel_consumer", arguments={"queue": "generate"}, reply=True)
+    place.begin("deaf", quick=2)
+    place.until_over("deaf")
+
+    assert "consumer_stands_still" in place.log
+    changed = {stage for stage, pid in place.pids().items() if pid != before[stage]}
+    assert changed == {"generate"}
+    assert place.faults("deaf") == []
+    assert place.sold("deaf").total() == 2
 
 
 def test_a_rolling_restart_with_default_settings_loses_and_doubles_nothing(tmp_path: Path) -> None:
