@@ -43,7 +43,7 @@ _PREFIX = "shop"
 _BEGIN_S = 600.0
 _BEGINNINGS = 3
 _OURS = ("SKUSCENE_", "GEMINI_", "GOOGLE_", "AWS_")
-_POOLS = {"prepare": "threads", "generate": "threads", "finish": "prefork", "control": "threads"}
+_POOLS = {"prepare": "threads", "generate": "threads", "finish": "solo", "control": "threads"}
 _KEPT = {Status.SUCCEEDED, Status.REUSED, Status.REVIEW}
 _MEDIA_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -144,7 +144,7 @@ class Skuscene:
         """As ``skuscene worker`` starts a stage."""
         concurrency = {
             "generate": self.place.calls_per_worker,
-            "finish": os.cpu_count() or 1,
+            "finish": 1,
             "prepare": int(Settings.model_fields["prepare_concurrency"].default),
             "control": int(Settings.model_fields["control_concurrency"].default),
         }[queue]

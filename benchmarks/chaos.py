@@ -31,8 +31,8 @@ How the numbers come about:
   render that had a call open in the killed process. It includes the queue, pauses after Redis's
   deaths, and further kills.
 - Objects are read straight from the S3 server, past the proxy, after the workers have ended.
-- Half of what hits a finish worker is the kill of one of its encoder processes alone, as an out-
-  of-memory kill does; every other kill takes the process and its children.
+- Half of what hits a finish worker with child processes (the baseline's pool) is the kill of one of
+  them alone, as an out-of-memory kill does; every other kill takes the process and its children.
 """
 
 from __future__ import annotations

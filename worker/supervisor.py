@@ -1,8 +1,9 @@
 """Which processes does ``skuscene worker`` start, and what if one ends?
 
-One Celery worker per queue, each with the pool that fits its work: threads where it waits,
-processes where it computes. A worker that ends unasked is started again; SIGTERM is passed on and
-waited for.
+One Celery worker per queue with threads where it waits; where it computes, one for each picture at
+a time. None has children: in Celery's pool of processes a result was seen that never reached the
+parent, after the child before had been killed, and the stage stood still. A worker that ends
+unasked is started again; SIGTERM is passed on and waited for.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-_POOLS = {"prepare": "threads", "generate": "threads", "finish": "prefork", "control": "threads"}
+_POOLS = {"prepare": "threads", "generate": "threads", "finish": "solo", "control": "threads"}
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 30.0
-_STEADY_S = 60.0
+_STEADY_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
 class Stage:
-    """A queue's worker process and its history."""
+    """A worker process of a queue, which of them it is, and its history."""
 
     queue: str
     concurrency: int
+    number: int = 1
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     falls: int = 0
@@ -116,14 +118,21 @@ def stages(queues: Sequence[str], settings: Settings, concurrency: int | None) -
         "finish": settings.finish_concurrency,
         "control": settings.control_concurrency,
     }
-    return [Stage(queue=name, concurrency=concurrency or of[name]) for name in queues]
+    found = []
+    for name in queues:
+        wanted = concurrency or of[name]
+        if _POOLS[name] == "solo":
+            found += [Stage(queue=name, concurrency=1, number=at + 1) for at in range(wanted)]
+        else:
+            found.append(Stage(queue=name, concurrency=wanted))
+    return found
 
 
 def _command(stage: Stage, log_level: str) -> list[str]:
     return [
         *(sys.executable, "-m", "worker.main", "-A", "worker", "-q", "worker"),
         *("-Q", stage.queue, "-P", _POOLS[stage.queue], "-c", str(stage.concurrency)),
-        *("-n", f"{stage.queue}-{os.getpid()}@%h", "-l", log_level),
+        *("-n", f"{stage.queue}{stage.number}-{os.getpid()}@%h", "-l", log_level),
         *("--without-gossip", "--without-mingle", "-E"),
     ]
 

@@ -36,7 +36,7 @@ FAST = {
     # So long nothing is bought after Redis was emptied; longer than the slowest answer takes.
     "SKUSCENE_MODEL_DEADLINE_S": "10",
     "SKUSCENE_GENERATE_CONCURRENCY": "8",
-    "SKUSCENE_FINISH_CONCURRENCY": "2",
+    "SKUSCENE_FINISH_CONCURRENCY": "1",
 }
 KILLED_BY_A_PICTURE = """\
 import os

@@ -34,6 +34,7 @@ def test_a_seed_replays_exactly_in_another_process() -> None:
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.timeout(400)  # on a busy machine a seed in the hundreds takes minutes to come to
 def test_a_guard_switched_off_is_noticed(mutation: Mutation) -> None:
     with applied(mutation):
         found = seed_that_finds(mutation.name)

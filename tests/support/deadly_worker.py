@@ -29,7 +29,7 @@ _MOST_STARTS = 400
 _LOADED = (
     "celery.apps.worker",
     "celery.bin.celery",
-    "celery.concurrency.prefork",
+    "celery.concurrency.solo",
     "celery.concurrency.thread",
     "celery.worker.consumer",
     "celery.worker.strategy",

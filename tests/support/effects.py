@@ -48,13 +48,12 @@ class Kill:
     """Who is killed just before an effect.
 
     ``task`` is the task whose effect it is; ``None`` means whoever has it. ``whom`` is the process
-    that has the effect, or its parent: the main process of a pool. With ``nobody`` the effect, one
-    on a file, fails instead.
+    that has the effect. With ``nobody`` the effect, one on a file, fails instead.
     """
 
     effect: str
     task: str | None = None
-    whom: Literal["self", "parent", "nobody"] = "self"
+    whom: Literal["self", "nobody"] = "self"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,9 +390,6 @@ def kind_of(key: str) -> str:
 def _kill(kill: Kill) -> None:
     if kill.whom == "nobody":
         raise OSError(errno.EIO, os.strerror(errno.EIO))
-    if kill.whom == "parent":
-        os.kill(os.getppid(), signal.SIGKILL)
-        return
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)  # the signal arrives; nothing may happen until it has
 

@@ -139,7 +139,7 @@ def house(
             "SKUSCENE_RECONCILE_EVERY_S": "1",
             "SKUSCENE_RETRY_BACKOFF_S": "0.2",
             "SKUSCENE_GENERATE_CONCURRENCY": "8",
-            "SKUSCENE_FINISH_CONCURRENCY": "2",
+            "SKUSCENE_FINISH_CONCURRENCY": "1",
             "SKUSCENE_SPOOL_DIR": str(folder / "spool"),
             "GEMINI_API_KEY": "test-key",
         }
