@@ -21,7 +21,7 @@ def main() -> int:
     """Run Celery's worker command with what stands behind its name."""
     # In a container the worker is root of nothing else; Celery's warning would hide our lines.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
-    # For whoever is on call: where does every thread stand? The processes that finish inherit it.
+    # For whoever is on call: where does every thread stand?
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker
