@@ -132,7 +132,7 @@ def _command(stage: Stage, log_level: str) -> list[str]:
     return [
         *(sys.executable, "-m", "worker.main", "-A", "worker", "-q", "worker"),
         *("-Q", stage.queue, "-P", _POOLS[stage.queue], "-c", str(stage.concurrency)),
-        *("-n", f"{stage.queue}{stage.number}-{os.getpid()}@%h", "-l", log_level),
+        *("-n", f"{stage.queue}-{stage.number}-{os.getpid()}@%h", "-l", log_level),
         *("--without-gossip", "--without-mingle", "-E"),
     ]
 
