@@ -14,6 +14,9 @@ from catalog.connection import Part, translated
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+WAITING = "waiting"
+"""The stage of what a process has taken and not begun: dying then is no death at work."""
+
 _EXPECT = """
 local t = redis.call('TIME')
 local due = tonumber(t[1]) + tonumber(t[2]) / 1000000 + tonumber(ARGV[1])
@@ -37,6 +40,9 @@ local function at_work(member)
   local stage, ends, worker = string.match(found, '^([^|]*)|([^|]*)|(.*)$')
   return stage, tonumber(ends or '0'), worker
 end
+local function count_death(stage, member)
+  if stage ~= 'waiting' then redis.call('HINCRBY', KEYS[3], stage .. ':' .. member, 1) end
+end
 """
 
 _BEGIN_WORK = (
@@ -51,7 +57,7 @@ local deaths = 0
 for i = 4, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
     local stage, ends = at_work(ARGV[i])
-    if stage and ends <= now then redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1) end
+    if stage and ends <= now then count_death(stage, ARGV[i]) end
     redis.call('ZADD', KEYS[1], due, ARGV[i])
     redis.call('HSET', KEYS[2], ARGV[i], ARGV[2] .. '|' .. due .. '|' .. ARGV[3])
     local died = redis.call('HGET', KEYS[3], ARGV[2] .. ':' .. ARGV[i])
@@ -97,7 +103,7 @@ for i = 1, #ARGV do
   if stage and ends <= now then
     redis.call('HDEL', KEYS[2], ARGV[i])
     if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
-      redis.call('HINCRBY', KEYS[3], stage .. ':' .. ARGV[i], 1)
+      count_death(stage, ARGV[i])
       died[#died + 1] = ARGV[i]
     end
   end

@@ -37,6 +37,7 @@ from worker import tasks
 from worker.alone import work_alone
 from worker.calls import Calls
 from worker.consumer import parking_consumer
+from worker.entrance import Entrance
 from worker.fetch.fetcher import Fetcher, FetchLimits
 from worker.holds import HoldKeeper
 from worker.imaging.adapter import PillowImaging
@@ -59,6 +60,10 @@ if TYPE_CHECKING:
     from worker.model import ImageModel
 
 log = structlog.get_logger(__name__)
+
+_LOOK_AT_ONCE = 8
+"""Renders that a process prepares a call for at once: with a store that takes 50 ms a request that
+is some 20 calls a second, more than a model's limits let through."""
 
 
 def make_celery(settings: Settings | None = None) -> Celery:
@@ -180,7 +185,11 @@ class Process:
         )
         model = LazyModel(settings)
         holds = HoldKeeper(
-            work, worker=worker, ttl_s=settings.lease_s, renew_s=settings.lease_renew_s
+            work,
+            worker=worker,
+            ttl_s=settings.lease_s,
+            renew_s=settings.lease_renew_s,
+            entrances={"generate": Entrance(_LOOK_AT_ONCE)},
         )
         turns = self._turns = TurnKeeper(
             Quota(client),

@@ -75,6 +75,7 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
     request = _request(desk, claim, slot, spec, softened)
     wish = _Wish(claim=claim, slot=slot, spec=spec, request=request)
     desk.ready(slot.model)
+    desk.holds.leave_entrance()
     with contextlib.closing(desk.turns.take(_ask(desk, claim, slot))) as turn:
         call = _call(desk, claim, slot, lease, softened).changed(attempts=attempts)
         if not _may_leave(desk, call):

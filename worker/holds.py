@@ -3,6 +3,9 @@
 While a task works on a slot, its process says so again and again; a slot of which nobody has said
 anything for ``lease_s`` is overdue, and the reconciler feeds it again. A killed process falls
 silent, so its slots are open again without waiting for the broker's visibility time-out.
+
+Claims of the stage that has an entrance (:mod:`worker.entrance`) may wait for it: their process
+says so too, and dying meanwhile is no death at work.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog.connection import StateUnavailable
+from catalog.work import WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
+    from worker.entrance import Entrance
     from worker.ports import Work
 
 log = structlog.get_logger(__name__)
@@ -26,8 +31,17 @@ log = structlog.get_logger(__name__)
 class HoldKeeper:
     """Speaks for all the tasks of one process; made after the fork."""
 
-    def __init__(self, work: Work, *, worker: str, ttl_s: float, renew_s: float) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        worker: str,
+        ttl_s: float,
+        renew_s: float,
+        entrances: Mapping[str, Entrance] | None = None,
+    ) -> None:
         self._work = work
+        self._entrances = entrances or {}
         self._worker = worker
         self._ttl_s = ttl_s
         self._renew_s = renew_s
@@ -44,6 +58,27 @@ class HoldKeeper:
         Yields how many processes have died at this stage's work on one of them; -1 if somebody
         else is at it, and then nothing is said.
         """
+        entrance = self._entrances.get(stage)
+        if entrance is None:
+            with self._said(import_id, part, slots, stage) as deaths:
+                yield deaths
+            return
+        if not entrance.enter(wait=False):
+            with self._said(import_id, part, slots, WAITING):
+                entrance.enter(wait=True)
+        try:
+            with self._said(import_id, part, slots, stage) as deaths:
+                yield deaths
+        finally:
+            entrance.leave()
+
+    def leave_entrance(self) -> None:
+        """Let the next one begin: what this thread does now is to wait."""
+        for entrance in self._entrances.values():
+            entrance.leave()
+
+    @contextlib.contextmanager
+    def _said(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
         deaths = self._work.begin_work(
             import_id, part, slots, self._worker, stage=stage, within_s=self._ttl_s
         )

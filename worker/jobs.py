@@ -135,6 +135,7 @@ def _check_nobody_is_at_it(deaths: int, desk: Desk) -> None:
 def _alone(task: str, claim: Claim, desk: Desk) -> None:
     """Let nobody else suffer from what has killed so many; only a death while alone ends it."""
     log.warning("works_alone", task=task)
+    desk.holds.leave_entrance()
     if desk.alone is None or desk.alone(task, claim):
         return
     msg = f"{task} ended its process every time, at last while nothing else ran in it"

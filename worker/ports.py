@@ -173,6 +173,10 @@ class Holds(Protocol):
         """
         ...
 
+    def leave_entrance(self) -> None:
+        """Let another thread begin: what this one does now is to wait."""
+        ...
+
 
 class SilentHolds:
     """Says nothing: for a process whose tasks take less time than anybody waits for a word."""
@@ -186,6 +190,9 @@ class SilentHolds:
     ) -> AbstractContextManager[int]:
         """Do nothing."""
         return nullcontext(0)
+
+    def leave_entrance(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

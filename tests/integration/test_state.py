@@ -23,7 +23,7 @@ from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.revisions import unpublished
 from catalog.state import LETTERS, State
-from catalog.work import Work
+from catalog.work import WAITING, Work
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port
@@ -310,6 +310,23 @@ def test_nobody_speaks_for_a_slot_that_is_settled_or_unknown(
 
     assert work.overdue(ID) == ()
     assert work.overdue("unknown") == ()
+
+
+def test_dying_while_it_waits_to_begin_is_no_death_at_work(state: AnyState, work: AnyWork) -> None:
+    opened(state)
+    for stage in (WAITING, "generate"):
+        work.begin_work(ID, 0, [0, 1], "w-1", stage=stage, within_s=0)
+        assert work.bury_work(ID) == ((0, 0), (0, 1))
+    work.begin_work(ID, 0, [0], "w-2", stage=WAITING, within_s=0)
+
+    assert work.begin_work(ID, 0, [0], "w-3", stage="generate", within_s=9) == 1
+
+
+def test_who_waits_to_begin_keeps_nobody_from_the_work(state: AnyState, work: AnyWork) -> None:
+    opened(state)
+    work.begin_work(ID, 0, [0], "w-1", stage=WAITING, within_s=9)
+
+    assert work.begin_work(ID, 0, [0], "w-2", stage="generate", within_s=9) == 0
 
 
 def test_the_first_outcome_stands(state: AnyState) -> None:

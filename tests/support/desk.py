@@ -403,6 +403,9 @@ class _PlainHolds:
             raise
         self._work.end_work(import_id, part, slots, worker)
 
+    def leave_entrance(self) -> None:
+        pass
+
 
 class ListLedger:
     """A ledger whose lines a test can count; a line that may not wait is put into the store."""

@@ -33,6 +33,7 @@ from catalog.store.port import (
     StoreUnavailable,
     sha256_hex,
 )
+from catalog.work import WAITING
 
 
 class MemoryStore:
@@ -497,7 +498,7 @@ class MemoryState:
                 if (part, slot) not in known.due:
                     continue
                 was = known.work.get((part, slot), ("", now + 1, ""))
-                if was[1] <= now:
+                if was[1] <= now and was[0] != WAITING:
                     tries[f"{was[0]}:{part}:{slot}"] += 1
                 known.due[part, slot] = now + within_s
                 known.work[part, slot] = (stage, now + within_s, worker)
@@ -533,7 +534,8 @@ class MemoryState:
                     continue
                 del known.work[part, slot]
                 if (part, slot) in known.due:
-                    self._tries.setdefault(import_id, Counter())[f"{stage}:{part}:{slot}"] += 1
+                    if stage != WAITING:
+                        self._tries.setdefault(import_id, Counter())[f"{stage}:{part}:{slot}"] += 1
                     died.append((part, slot))
             return tuple(died)
 
