@@ -111,7 +111,9 @@ else
 end
 if micro ~= 0 then redis.call('HINCRBY', KEYS[4], 'spent:' .. day, micro) end
 if redis.call('HEXISTS', KEYS[1], 'shards') == 1 then
-  if ours and known['state'] == 'open' then
+  -- What an earlier revision had set aside was forgotten with it.
+  local of_this = (redis.call('HGET', KEYS[1], 'revision') or '1') == ARGV[11]
+  if ours and known['state'] == 'open' and of_this then
     redis.call('HINCRBY', KEYS[1], 'reserved_micro', -tonumber(known['micro_usd']))
     redis.call('HDEL', KEYS[3], 'o:' .. slot)
   end
@@ -429,6 +431,7 @@ class OpenCalls:
                     line.reason or "",
                     keep,
                     call.micro_usd,
+                    call.line.revision,
                 ],
             )
 

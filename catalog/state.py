@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from catalog.connection import translated
+from catalog.connection import StateUnavailable, translated
 from catalog.epoch import Epochs
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 
@@ -81,6 +81,10 @@ return 1
 """
 
 _SETTLE = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local epoch = redis.call('GET', KEYS[6])
+if not epoch or string.sub(epoch, 1, #run) ~= run then return {-2, -1} end
+if redis.call('GET', KEYS[7]) ~= 'done' then return {-2, -1} end
 local status = redis.call('HGET', KEYS[1], 'status')
 if not status then return {-1, -1} end
 local at = tonumber(ARGV[1]) + 1
@@ -104,6 +108,8 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 redis.call('ZREM', KEYS[3], ARGV[5])
 return {1, redis.call('HINCRBY', KEYS[1], 'left', -1)}
 """
+
+_RECOVERING = -2
 
 _COMMIT = """
 if redis.call('HEXISTS', KEYS[1], 'shards') == 0 then return 0 end
@@ -357,6 +363,10 @@ class State(Epochs):
         With ``unless_bought`` it is not written while a call for it is open, or where more was
         paid for it than the line says. What the line cost beyond what was known to be spent counts
         as spent.
+
+        Raises:
+            StateUnavailable: also while what Redis knew before it was started again is rebuilt: the
+                line may not have all that its slot cost.
         """
         with translated():
             changed, left = self._run(
@@ -367,6 +377,8 @@ class State(Epochs):
                     self._keys.due(line.import_id),
                     self._keys.import_(line.import_id),
                     self._keys.tries(line.import_id),
+                    self._keys.epoch,
+                    self._keys.recovered,
                 ],
                 [
                     slot,
@@ -377,6 +389,9 @@ class State(Epochs):
                     int(unless_bought),
                 ],
             )
+        if int(changed) == _RECOVERING:
+            msg = "what Redis knows is being rebuilt: no outcome is written before that"
+            raise StateUnavailable(msg)
         return Settled(changed=int(changed) == 1, left=int(left))
 
     def left(self, import_id: str, part: int) -> int:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from catalog.product import Product
     from catalog.scenes import Scene
@@ -20,15 +20,19 @@ _SEPARATOR = re.compile(r"\s*(?:->|[>/;])\s*")
 def applies(scene: Scene, product: Product) -> bool:
     """Does the scene's ``when`` hold for the product? No ``when`` holds for all."""
     when = scene.when
-    checks = (
-        (_paths(when.category), _paths(when.exclude_category), _levels(product.category)),
-        (_paths(when.type), _paths(when.exclude_type), _levels(product.product_type)),
-        (when.tags, when.exclude_tags, product.tags),
-        (when.title, when.exclude_title, (product.title,)),
-        (when.sku, when.exclude_sku, product.skus),
-        (when.brand, when.exclude_brand, (product.brand,)),
+    checks: tuple[tuple[Iterable[str], Iterable[str], Callable[[], Iterable[str]]], ...] = (
+        (_paths(when.category), _paths(when.exclude_category), lambda: _levels(product.category)),
+        (_paths(when.type), _paths(when.exclude_type), lambda: _levels(product.product_type)),
+        (when.tags, when.exclude_tags, lambda: product.tags),
+        (when.title, when.exclude_title, lambda: (product.title,)),
+        (when.sku, when.exclude_sku, lambda: product.skus),
+        (when.brand, when.exclude_brand, lambda: (product.brand,)),
     )
-    return all(_holds(wanted, unwanted, facts) for wanted, unwanted, facts in checks)
+    return all(
+        _holds(wanted, unwanted, facts())
+        for wanted, unwanted, facts in checks
+        if wanted or unwanted
+    )
 
 
 def _holds(wanted: Iterable[str], unwanted: Iterable[str], facts: Iterable[str]) -> bool:

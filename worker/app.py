@@ -111,6 +111,8 @@ class Process:
         self._guard = threading.Lock()
         self._closing: list[Any] = []
         self._stopped = threading.Event()
+        self._at_rest = threading.Event()
+        self._at_rest.set()
 
     def desk(self) -> Desk:
         """The process's desk."""
@@ -151,8 +153,13 @@ class Process:
             self._turns.stop()
 
     def close(self) -> None:
-        """Write what waits and close connections; for the end of the process."""
+        """Write what waits and close connections; for the end of the process.
+
+        A recovery that is being made ends first: begun anew by every next worker, it would never
+        end where workers are restarted often.
+        """
         self._stopped.set()
+        self._at_rest.wait(self.settings.stop_grace_s)
         for client in self._closing:
             client.close()
 
@@ -234,12 +241,19 @@ class Process:
         while True:
             every_s = wait_s = self.settings.reconcile_every_s
             try:
-                wait_s = min(self.recover() or every_s, every_s)
+                wait_s = min(self._recovered() or every_s, every_s)
                 reconcile(self.desk())
             except Exception as exc:  # noqa: BLE001  an outage must not end the watch
                 log.warning("reconcile_failed", error=str(exc))
             if self._stopped.wait(wait_s):
                 return
+
+    def _recovered(self) -> float:
+        self._at_rest.clear()
+        try:
+            return self.recover()
+        finally:
+            self._at_rest.set()
 
 
 class LazyModel:

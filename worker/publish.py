@@ -11,6 +11,7 @@ import gzip
 from typing import TYPE_CHECKING
 
 from catalog import keys
+from catalog.epoch import Recovery
 from catalog.money import Usd
 from catalog.results import (
     CatalogPointer,
@@ -58,6 +59,8 @@ def publish(desk: Desk, claim: ImportClaim) -> None:
     committed = desk.state.committed(claim.import_id)
     if len(committed) < len(imported.parts):
         return
+    if desk.state.recovery() is not Recovery.DONE:
+        return  # what its calls cost is not known yet; the reconciler asks again
     conclude_import(desk, claim.import_id)
     parts = [committed[part.part] for part in imported.parts]
     key = keys.manifest_revision(claim.import_id, revision)

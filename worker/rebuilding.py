@@ -17,7 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from catalog import keys
-from catalog.money import Usd
+from catalog.money import ZERO, Usd
 from catalog.open_calls import count_of
 from catalog.renders import LedgerLine
 from catalog.results import ResultLine
@@ -26,7 +26,7 @@ from worker import plans, revisions
 from worker.errors import Refused, TryLater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date, datetime
 
     from catalog.imports import Import
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from worker.revisions import Revision
 
 log = structlog.get_logger(__name__)
-
-_KEEP_EVERY = 50
 
 
 @dataclass(slots=True)
@@ -55,12 +53,10 @@ class _Known:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def rebuild_money(
-    desk: Desk, import_ids: Sequence[str], *, keep: Callable[[], None] = lambda: None
-) -> None:
+def rebuild_money(desk: Desk, import_ids: Sequence[str]) -> None:
     """Tell Redis what these imports have cost and tried; reads the ledger since the oldest began.
 
-    Costs a read per ledger segment and per results part; calls ``keep`` now and then meanwhile.
+    Costs a read per ledger segment and per results part.
     """
     known = {found.imported.import_id: found for found in _readable(desk.store, import_ids)}
     open_calls = {call.call: call for call in desk.calls.open_calls()}
@@ -74,18 +70,17 @@ def rebuild_money(
     since = min(starts)
     seen: set[str] = set()
     days: Counter[date] = Counter()
-    for line in ledger_lines(desk, since=since, keep=keep):
+    for line in ledger_lines(desk, since=since):
         if line.call and line.call in seen:
             continue
         seen.add(line.call)
         days[line.at.astimezone(UTC).date()] += line.cost_usd.micro
         if line.call in open_calls:
-            _end(desk, open_calls[line.call], line)
+            _end(desk, open_calls[line.call], line, known.get(line.import_id))
         if line.import_id in known:
             _count(known[line.import_id], line)
     _tell_days(desk, days)
     for import_id, found in known.items():
-        keep()
         try:
             _tell(desk, found)
         except TryLater:  # a results part is damaged: the others must not wait for it
@@ -100,9 +95,12 @@ def _tell_days(desk: Desk, days: Counter[date]) -> None:
         desk.calls.rebuild_day(day, days[day])
 
 
-def _end(desk: Desk, call: OpenCall, line: LedgerLine) -> None:
+def _end(desk: Desk, call: OpenCall, line: LedgerLine, known: _Known | None) -> None:
     """End a call that is in the ledger: it was open in the file that Redis read, at most."""
     if call.state == "open":
+        if known is not None and line.revision != known.revision.number:
+            # That revision was published: its lines have what it cost.
+            line = line.changed(outcome="not_sold", cost_usd=ZERO, attempt=False)
         desk.calls.bury(call, line)
     if line.outcome == "picture":
         desk.leases.drop_spooled(line.render_id)
@@ -116,14 +114,9 @@ def doubtful_usd(desk: Desk, imported: Import) -> Usd:
     return Usd(sum(line.cost_usd.micro for line in ours if line.outcome == "doubtful"))
 
 
-def ledger_lines(
-    desk: Desk, *, since: datetime, keep: Callable[[], None] = lambda: None
-) -> Iterator[LedgerLine]:
-    """Every line of the ledger from a UTC day on; calls ``keep`` now and then meanwhile."""
-    found = desk.read_all(desk.store, _segments(desk, since))
-    for number, segment in enumerate(found):
-        if number % _KEEP_EVERY == 0:
-            keep()
+def ledger_lines(desk: Desk, *, since: datetime) -> Iterator[LedgerLine]:
+    """Every line of the ledger from a UTC day on."""
+    for segment in desk.read_all(desk.store, _segments(desk, since)):
         for line in segment.content.splitlines() if segment else ():
             try:
                 yield LedgerLine.from_json(line)

@@ -84,8 +84,10 @@ def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
 def recover(desk: Desk) -> float:
     """Begin an epoch where Redis needs one, and rebuild from the store what it should know.
 
-    Done when nothing of before can be open any more, and ledgers that wait have been flushed:
-    returns in how many seconds it should be called again for that, 0 if it need not be.
+    First what there is to do, so that work goes on that buys nothing and ends nothing. Then what
+    was spent and tried, when nothing of before can be open any more, and ledgers that wait have
+    been flushed: returns in how many seconds it should be called again for that, 0 if it need not
+    be. The ledger is read once, since the oldest import that is not published.
     """
     ensure_epoch(
         desk.state,
@@ -97,8 +99,6 @@ def recover(desk: Desk) -> float:
         token = uuid.uuid4().hex
         if desk.state.claim_recovery(token):
             _rebuild(desk, token)
-            if desk.state.buy_not_before() == 0:  # nothing of before is open: nothing is added
-                desk.state.finish_recovery()
     recovery = desk.state.recovery()
     if recovery is Recovery.BEGUN:
         return _LOOK_AGAIN_S  # whoever does it may die over it
@@ -122,18 +122,21 @@ def _rebuild(desk: Desk, token: str) -> None:
 
 
 def recover_all(desk: Desk, keep: Callable[[], None] = lambda: None) -> int:
-    """Make every unpublished import of the store known again; returns how many.
+    """Make every unpublished import of the store known again, but for its money; says how many.
 
-    For a Redis that was emptied, or has read an older file: reads one listing of ``imports/``, and
-    the ledger since the oldest of them began.
+    For a Redis that was emptied, or has read an older file: reads one listing of ``imports/``.
     """
     found = unpublished(desk.store)
     _forget_published(desk)
-    rebuild_money(desk, found, keep=keep)
     for import_id in desk.state.running():
         if import_id in found:
+            keep()
             adopt_parts(desk, plans.read_import(desk.store, import_id))
-    return sum(_look_after(desk, import_id, refeed=False) for import_id in found)
+    known = 0
+    for import_id in found:
+        keep()
+        known += _look_after(desk, import_id, refeed=False)
+    return known
 
 
 def _forget_published(desk: Desk) -> None:

@@ -12,8 +12,6 @@ from pydantic import ValidationError
 
 from catalog import claims, keys
 from catalog.claims import RenderClaim, ShardClaim
-from catalog.connection import StateUnavailable
-from catalog.epoch import Recovery
 from catalog.money import Usd
 from catalog.renders import Purchase
 from catalog.results import Image, Provenance, ResultLine, Status
@@ -61,10 +59,6 @@ def settle_uncalled(desk: Desk, line: ResultLine, *, part: int, slot: int) -> No
 
 
 def _settle(desk: Desk, line: ResultLine, *, part: int, slot: int, unless_bought: bool) -> None:
-    if desk.state.recovery() is not Recovery.DONE:
-        # Begun before Redis was started again: what it knows of the slot's cost may be old.
-        msg = "what Redis knows is being rebuilt: no outcome is written before that"
-        raise StateUnavailable(msg)
     settled = desk.state.settle(line, part=part, slot=slot, unless_bought=unless_bought)
     # Also when somebody else settled it: their message to commit may be the one that was lost.
     if settled.left == 0:

@@ -45,6 +45,7 @@ class DocumentSource:
         self.columns = _seen_paths(self._sample)
         for field, wanted in mapping.items():
             self._paths[field] = (self._asked(field, wanted),)
+        self._fields = frozenset(self._paths)
         self._options = tuple(field for field in self._paths if field.startswith(OPTION_PREFIX))
 
     def records(self) -> Iterator[Record]:
@@ -73,9 +74,9 @@ class DocumentSource:
         leading = (path for path in paths if any(_found(c, path, field) for c in self._sample))
         return next((".".join(path) for path in leading), None)
 
-    def fields(self) -> tuple[str, ...]:
+    def fields(self) -> frozenset[str]:
         """Name the fields that have a path, found in this feed or not."""
-        return tuple(self._paths)
+        return self._fields
 
     def options(self) -> tuple[str, ...]:
         """Name the ``option:`` fields that have a path."""

@@ -26,6 +26,7 @@ DEFAULT_OPTION = "Default Title"
 # facet name -> field of the product
 _FACETS = {"category": "category", "brand": "brand", "color": "color", "colour": "color",
            "material": "material"}  # fmt: skip
+_FACET_FIELDS = frozenset({"variant_facets", "facets"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +62,14 @@ class Keyer:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._format = source.format
+        self._fields = source.fields()
         self._identity = identity_fields(source)
         self._above = ""
 
     def key(self, record: Record) -> str:
         """Give the product's key; empty if the record belongs to none."""
         leader = self._format.leader
-        view = View(self._source, record.content)
+        view = View(self._source, self._fields, record.content)
         if leader and record.content is not None and not view.values(leader):
             return self._above
         self._above = "" if record.problem else _identity(view, self._identity)
@@ -85,10 +87,10 @@ def entries(record: Record, key: str, source: Source, cut: Counter[str]) -> list
 
     ``cut`` counts what was shortened or left out.
     """
-    view = View(source, record.content)
-    own = _entry(record.row, key, view, source, cut)
+    fields = source.fields()
+    own = _entry(record.row, key, View(source, fields, record.content), source, cut)
     inside = [
-        _entry(record.row, key, View(source, child), source, cut)
+        _entry(record.row, key, View(source, fields, child), source, cut)
         for child in source.children(record.content)[:VARIANTS_MAX]
     ]
     return [replace(own, is_parent=True), *inside] if inside else [own]
@@ -106,8 +108,9 @@ def rejection(record: Record, key: str, source: Source) -> RejectedRow | None:
         identity = identity_fields(source)
         what = f"it has no {' and no '.join(identity)}; fill one in, or name it with --map"
         return rejected(record, source, Rejection.ROW_NO_IDENTITY, what, field=identity[0])
+    view = View(source, source.fields(), record.content)
     for field in LINKING_FIELDS:
-        longest = max(map(len, View(source, record.content).values(field)), default=0)
+        longest = max(map(len, view.values(field)), default=0)
         if longest > ID_MAX_CHARS:
             what = f"its {field} has {longest} characters; {ID_MAX_CHARS} are the most"
             return rejected(record, source, Rejection.ROW_UNREADABLE, what, field=field)
@@ -118,7 +121,7 @@ def rejected(
     record: Record, source: Source, reason: Rejection, what: str, *, field: str | None = None
 ) -> RejectedRow:
     """Write a record's rejection, with what the record says of itself."""
-    view = View(source, record.content)
+    view = View(source, source.fields(), record.content)
     return RejectedRow(
         row=record.row,
         column=source.column(field) if field else None,
@@ -142,7 +145,7 @@ def _entry(row: int, key: str, view: View, source: Source, cut: Counter[str]) ->
     layout = source.format
     text = partial(_text, view, cut=cut)
     option_values = _slots(view, "option_value", "packed_option_values", layout)
-    facets = dict(_facets(view, layout))
+    facets = {} if _FACET_FIELDS.isdisjoint(view.fields) else dict(_facets(view, layout))
     return Entry(
         row=row,
         key=key,
@@ -173,13 +176,17 @@ def _is_sold(view: View, layout: Format) -> bool:
 
 def _first(view: View, field: str) -> str:
     """Give an identity: nothing about it is changed but blanks around and the invisible."""
-    return next((one for value in view.values(field) if (one := visible(value).strip())), "")
+    for value in view.values(field):
+        if one := visible(value).strip():
+            return one
+    return ""
 
 
 def _text(view: View, field: str, *, cut: Counter[str]) -> str:
-    return next(
-        (one for value in view.values(field) if (one := _bounded(one_line(value), cut))), ""
-    )
+    for value in view.values(field):
+        if one := _bounded(one_line(value), cut):
+            return one
+    return ""
 
 
 def _bounded(text: str, cut: Counter[str]) -> str:
@@ -190,6 +197,8 @@ def _bounded(text: str, cut: Counter[str]) -> str:
 
 
 def _split(view: View, field: str, separator: str) -> list[str]:
+    if field not in view.fields:  # most feeds lack most of these, and each costs every record
+        return []
     return [
         one_line(part)[:TEXT_MAX_CHARS]
         for value in view.values(field)
@@ -200,6 +209,8 @@ def _split(view: View, field: str, separator: str) -> list[str]:
 def _tags(view: View, layout: Format) -> tuple[str, ...]:
     words = _split(view, "tags", layout.list_separator)
     facets = _split(view, "facets", layout.list_separator)
+    if not (words or facets):
+        return ()
     words += [facet.partition(":")[2].strip() or facet for facet in facets]
     return tuple(dict.fromkeys(word for word in words if word))[:TAGS_MAX]
 
@@ -219,6 +230,8 @@ def _facets(view: View, layout: Format) -> Iterator[tuple[str, str]]:
 def _slots(view: View, field: str, packed: str, layout: Format) -> tuple[str, ...]:
     """Read options by their place: the first name belongs to the first value."""
     slots = [one_line(cell) for cell in view.slots(field)]
+    if not (slots or packed in view.fields):
+        return ()
     if not any(slots):
         slots = _split(view, packed, layout.list_separator)
     return tuple(slot[:ID_MAX_CHARS] for slot in slots[:OPTIONS_MAX])
@@ -249,6 +262,8 @@ def _links(view: View, layout: Format, cut: Counter[str]) -> Iterator[Link]:
 def _split_bounded(
     cells: list[str], *, separators: tuple[str, ...], cut: Counter[str]
 ) -> list[str]:
+    if not cells:
+        return []
     links = [link for cell in cells for link in split_links(cell, separators)]
     kept = [link for link in links if len(link) <= LINK_MAX_CHARS]
     cut["link"] += len(links) - len(kept)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 from catalog.product import Photo, PhotoRole, Product, Variant
 from producers.feeds.entries import (
@@ -96,8 +95,11 @@ def fold(key: str, entries: Sequence[Entry], layout: Format, notes: Notes) -> Pr
 
 def _told(entries: Iterable[Entry], name: str) -> str:
     """Give what the first entry says that says anything."""
-    values: Iterator[str] = map(attrgetter(name), entries)
-    return next(filter(None, values), "")
+    for entry in entries:
+        value: str = getattr(entry, name)
+        if value:
+            return value
+    return ""
 
 
 def _without_price_rows(entries: Sequence[Entry], notes: Notes) -> list[Entry]:

@@ -38,6 +38,9 @@ class Source(Protocol):
     def slots(self, content: Any, field: str) -> list[str]:
         """Give the cells of a numbered field, empty ones too: the place counts."""
 
+    def fields(self) -> frozenset[str]:
+        """Name the fields that records can have a value of; the others are not worth a look."""
+
     def column(self, field: str) -> str | None:
         """Name the column that a field is read from, as the file spells it."""
 
@@ -49,19 +52,22 @@ class Source(Protocol):
 
 
 class View(NamedTuple):
-    """One record seen through its source."""
+    """One record seen through its source; ``fields`` are the source's."""
 
     source: Source
+    fields: frozenset[str]
     content: Any
 
     def values(self, field: str) -> list[str]:
         """Give a field's values."""
-        return [] if self.content is None else self.source.values(self.content, field)
+        if self.content is None or field not in self.fields:
+            return []
+        return self.source.values(self.content, field)
 
     def first(self, field: str) -> list[str]:
         """Give the values of the first column that has any."""
-        return self.source.first(self.content, field)
+        return self.source.first(self.content, field) if field in self.fields else []
 
     def slots(self, field: str) -> list[str]:
         """Give a numbered field's cells by place."""
-        return self.source.slots(self.content, field)
+        return self.source.slots(self.content, field) if field in self.fields else []

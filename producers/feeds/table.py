@@ -44,6 +44,7 @@ class TableSource:
         self._survey = found
         self._heading = heading
         self._places = places
+        self._fields = frozenset(places)
         self._options = tuple(field for field in places if field.startswith(OPTION_PREFIX))
 
     def records(self) -> Iterator[Record]:
@@ -67,6 +68,10 @@ class TableSource:
         """Give the field's cells by place; missing ones are empty."""
         length = len(content)
         return [content[at].strip() if at < length else "" for at in self._places.get(field, ())]
+
+    def fields(self) -> frozenset[str]:
+        """Name the fields that have a column."""
+        return self._fields
 
     def column(self, field: str) -> str | None:
         """Name the field's first column."""

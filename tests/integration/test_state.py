@@ -90,10 +90,19 @@ def committed_part(part: int = 0, *, usd: str = "0", **counts: int) -> ManifestP
     )
 
 
+def believed(state: AnyState) -> None:
+    """An epoch in which nothing is left to be rebuilt."""
+    state.begin_epoch("1", buy_not_before=0)
+    if state.claim_recovery("token"):
+        state.end_rebuilding("token")
+        state.finish_recovery()
+
+
 def opened(
     state: AnyState, *, part: int = 0, slots: int = 3, shards: int = 2, within_s: float = 60.0
 ) -> None:
     """An import of two shards and five renders with one shard open."""
+    believed(state)
     state.register(ID, shards=shards, renders=5)
     with state.feeder(ID, "feeder", ttl_s=60):
         assert state.open_shard(ID, "feeder", part=part, slots=slots, within_s=within_s)
@@ -180,7 +189,7 @@ def test_forgetting_an_import_leaves_no_key_in_redis(redis_url: str) -> None:
 
     state.forget(ID)
 
-    assert client.keys("*") == []
+    assert sorted(client.keys("*")) == [state._keys.epoch, state._keys.recovered]
 
 
 # -- the feeder ------------------------------------------------------------------------------
@@ -359,6 +368,7 @@ def test_of_sixteen_who_settle_one_slot_one_does_and_it_counts_once(state: AnySt
 
 
 def test_of_sixteen_who_settle_sixteen_slots_one_settles_the_last(state: AnyState) -> None:
+    believed(state)
     state.register(ID, shards=1, renders=16)
     with state.feeder(ID, "f", ttl_s=60):
         state.open_shard(ID, "f", part=0, slots=16)
@@ -381,7 +391,26 @@ def test_every_status_is_counted_under_its_name(state: AnyState, status: Status)
     assert found.counts.open == 4
 
 
+def test_no_outcome_is_written_while_what_redis_knew_is_rebuilt(state: AnyState) -> None:
+    opened(state)
+    if isinstance(state, MemoryState):
+        state.run += 1
+    else:
+        state._redis.set(state._keys.epoch, "another-run:1")
+
+    with pytest.raises(StateUnavailable, match="rebuilt"):
+        state.settle(line(), part=0, slot=0)
+    assert state.is_open(ID, 0, 0)
+
+    state.begin_epoch("2", buy_not_before=0)
+    with pytest.raises(StateUnavailable, match="rebuilt"):
+        state.settle(line(), part=0, slot=0)
+    believed(state)
+    assert state.settle(line(), part=0, slot=0).changed
+
+
 def test_settling_in_a_shard_without_state_says_so(state: AnyState) -> None:
+    believed(state)
     state.register(ID, shards=1, renders=1)
 
     settled = state.settle(line(), part=0, slot=0)
@@ -466,6 +495,7 @@ def test_the_next_revision_takes_the_place_of_one_that_was_not_forgotten(
 
 
 def test_a_shard_is_opened_again_with_the_lines_that_stay(state: AnyState, work: AnyWork) -> None:
+    believed(state)
     state.register(ID, shards=1, renders=3, revision=2)
     stays = {0: line(Status.SUCCEEDED, usd="0.039"), 2: line(Status.BLOCKED)}
     with state.feeder(ID, "f", ttl_s=60):
@@ -489,6 +519,7 @@ def test_what_a_slot_has_cost_before_counts_as_spent_on_it_and_not_twice(
     state: AnyState, request: pytest.FixtureRequest
 ) -> None:
     calls = state if isinstance(state, MemoryState) else _calls(request)
+    believed(state)
     state.register(ID, shards=1, renders=1, revision=2, spent_micro=500)
     with state.feeder(ID, "f", ttl_s=60):
         state.open_shard(ID, "f", part=0, slots=1, paid_micro={0: 500})
@@ -519,6 +550,7 @@ def test_who_is_late_neither_commits_nor_forgets_the_next_revision(state: AnySta
 
 
 def test_progress_adds_up_open_and_committed_shards(state: AnyState) -> None:
+    believed(state)
     state.register(ID, shards=3, renders=9)
     with state.feeder(ID, "f", ttl_s=60):
         for part in range(2):

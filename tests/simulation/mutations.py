@@ -203,8 +203,8 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="an outcome is written while Redis is rebuilt",
-        where="worker.settling:_settle",
-        old="if desk.state.recovery() is not Recovery.DONE:",
+        where="tests.support.memory:MemoryState.settle",
+        old="if self._epoch != self.run or self._recovery[0] is not Recovery.DONE:",
         new="if False:",
     ),
     Mutation(

@@ -18,6 +18,7 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -220,6 +221,7 @@ class _Reconciler(WorkerProcess):
         self._process = process
         self._state = cast("Any", process.desk_.state)
         self._stopped = cast("Any", Flag(world.scheduler))
+        self._at_rest = threading.Event()
 
     def desk(self) -> Desk:
         return self._process.desk_
@@ -642,7 +644,11 @@ class World:
         while not self._is_over() and self.since_start < self.plan.lasting_s + PATIENCE_S:
             self.scheduler.pause(5.0)
         self._judge_liveness()
-        self.scheduler.pause(LEASE_S + LIMITS.model_deadline_s + 1.0)
+        # What is at work when all has ended ends as well, or its lease does.
+        until = self.now + LIMITS.model_deadline_s
+        while any(process.working for process in self.processes) and self.now < until:
+            self.scheduler.pause(1.0)
+        self.scheduler.pause(LEASE_S + 1.0)
         self._stop_all()
         self._judge_rest()
         self.scheduler.finish()

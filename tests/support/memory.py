@@ -449,6 +449,8 @@ class MemoryState:
         self, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
     ) -> Settled:
         with self._there():
+            if self._epoch != self.run or self._recovery[0] is not Recovery.DONE:
+                raise StateUnavailable("what Redis knows is being rebuilt")
             shard = self._shard(line.import_id, part)
             if shard is None:
                 return Settled(changed=False, left=-1)
@@ -783,7 +785,8 @@ class MemoryState:
     def _count(self, call: OpenCall, line: LedgerLine, *, was_open: bool) -> None:
         at = f"{call.part}:{call.slot}"
         tries = self._slots(call)
-        if was_open:
+        known = self._imports.get(call.import_id)
+        if was_open and known is not None and known.revision == call.line.revision:
             self._reserved[call.import_id] -= call.micro_usd
             del tries[f"o:{at}"]
         micro = line.cost_usd.micro
