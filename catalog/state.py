@@ -160,13 +160,17 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Counts of one import as Redis knows them."""
+    """Counts of one import as Redis knows them.
+
+    ``to_commit`` are shards that have state and no open render.
+    """
 
     counts: RenderCounts
     micro_usd: int
     doubtful_micro_usd: int
     committed: int
     open_parts: int
+    to_commit: tuple[int, ...] = ()
 
 
 class State(Epochs):
@@ -237,10 +241,10 @@ class State(Epochs):
             fields = self._redis.hgetall(self._keys.import_(import_id))
             if "shards" not in fields:
                 return None
-            parts = self._redis.smembers(self._keys.open_parts(import_id))
+            parts = sorted(map(int, self._redis.smembers(self._keys.open_parts(import_id))))
             with self._redis.pipeline(transaction=False) as pipe:
                 for part in parts:
-                    pipe.hgetall(self._keys.shard(import_id, int(part)))
+                    pipe.hgetall(self._keys.shard(import_id, part))
                 shards = pipe.execute()
             committed = int(self._redis.hlen(self._keys.committed(import_id)))
         tallies = [fields, *(shard for shard in shards if shard)]
@@ -250,6 +254,9 @@ class State(Epochs):
             doubtful_micro_usd=int(fields.get("doubtful_micro", 0)),
             committed=committed,
             open_parts=len(parts),
+            to_commit=tuple(
+                part for part, shard in zip(parts, shards, strict=True) if shard.get("left") == "0"
+            ),
         )
 
     def intent(self, import_id: str) -> str | None:

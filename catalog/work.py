@@ -7,9 +7,11 @@ without an end has died at it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from catalog.connection import Part, translated
+from catalog.epoch import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,14 +50,20 @@ end
 _BEGIN_WORK = (
     _WORK
     + """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local epoch = redis.call('GET', KEYS[4])
+local believed = epoch and string.sub(epoch, 1, #run) == run and redis.call('GET', KEYS[5])
+local recovery = string.match(believed or 'needed', '^[^:]*')
+if recovery ~= 'rebuilt' and recovery ~= 'done' then return {recovery, 0, 0, 0} end
 for i = 4, #ARGV do
   local stage, ends, worker = at_work(ARGV[i])
-  if stage == ARGV[2] and worker ~= ARGV[3] and ends > now then return -1 end
+  if stage == ARGV[2] and worker ~= ARGV[3] and ends > now then return {recovery, 0, 1, 1} end
 end
 local due = now + tonumber(ARGV[1])
-local deaths = 0
+local deaths, open = 0, 0
 for i = 4, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
+    open = open + 1
     local stage, ends = at_work(ARGV[i])
     if stage and ends <= now then count_death(stage, ARGV[i]) end
     redis.call('ZADD', KEYS[1], due, ARGV[i])
@@ -64,7 +72,7 @@ for i = 4, #ARGV do
     deaths = math.max(deaths, tonumber(died or '0'))
   end
 end
-return deaths
+return {recovery, deaths, 0, open}
 """
 )
 
@@ -113,6 +121,21 @@ return died
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What was found when somebody began to work on slots.
+
+    ``deaths`` is how many processes have died at this stage's work on one of them. Nothing was
+    begun where somebody else ``is_busy`` with the same, where none of the slots ``is_open`` any
+    more, or while what Redis knew is being rebuilt.
+    """
+
+    recovery: Recovery = Recovery.DONE
+    deaths: int = 0
+    is_busy: bool = False
+    is_open: bool = True
+
+
 class Work(Part):
     """The work of all processes on open slots."""
 
@@ -145,21 +168,30 @@ class Work(Part):
         *,
         stage: str,
         within_s: float,
-    ) -> int:
+    ) -> Begun:
         """Say who works on open slots, and at which stage.
 
-        Returns how many processes died at this stage's work on one of them: where the last one to
-        say that he works on a slot fell silent, and did not end, that was a death. -1 if another
-        one is at the same work now, as far as is known: then nothing is begun.
+        Where the last one to say that he works on a slot fell silent, and did not end, that was a
+        death. Costs one request, and says with it all that must be known before the work.
         """
         with translated():
             names = [
                 self._keys.due(import_id),
                 self._keys.work(import_id),
                 self._keys.tries(import_id),
+                self._keys.epoch,
+                self._keys.recovered,
             ]
             members = [f"{part}:{slot}" for slot in slots]
-            return int(self._run(_BEGIN_WORK, names, [within_s, stage, worker, *members]))
+            recovery, deaths, busy, still_open = self._run(
+                _BEGIN_WORK, names, [within_s, stage, worker, *members]
+            )
+        return Begun(
+            recovery=Recovery(str(recovery)),
+            deaths=int(deaths),
+            is_busy=bool(busy),
+            is_open=int(still_open) > 0,
+        )
 
     def go_on_working(
         self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float

@@ -35,10 +35,10 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
     A cancelled import's open renders end ``cancelled``. May be repeated at any time.
     """
     imported = plans.read_import(desk.store, claim.import_id)
-    _register(desk, imported)
-    if not desk.state.is_registered(claim.import_id):
+    revision = desk.state.revision(claim.import_id) or _register(desk, imported)
+    if revision is None:
         return  # published, and forgotten: a late message must not bring its state back
-    wanted = plans.read_intent(desk, claim.import_id)
+    wanted = plans.read_intent(desk, claim.import_id, revision)
     token = uuid.uuid4().hex
     with desk.state.feeder(claim.import_id, token, ttl_s=desk.limits.lease_s) as ours:
         if not ours:
@@ -53,13 +53,14 @@ def feed(desk: Desk, claim: ImportClaim) -> None:
             _open_shards(desk, imported, token)
 
 
-def _register(desk: Desk, imported: Import) -> None:
-    """Make an import known that Redis has forgotten (or never heard of): the store knows all."""
-    if desk.state.is_registered(imported.import_id):
-        return
+def _register(desk: Desk, imported: Import) -> int | None:
+    """Make an import known that Redis has forgotten (or never heard of): the store knows all.
+
+    Returns the revision that is being made; ``None`` if the newest one is published.
+    """
     number = open_revision(desk.store, imported.import_id)
     if number is None:
-        return
+        return None
     revision = revisions.read_revision(desk.store, imported.import_id, number)
     desk.state.register(
         imported.import_id,
@@ -70,6 +71,7 @@ def _register(desk: Desk, imported: Import) -> None:
         doubtful_micro=revision.cost.doubtful.micro,
     )
     adopt_parts(desk, imported)
+    return desk.state.revision(imported.import_id)
 
 
 def adopt_parts(desk: Desk, imported: Import) -> None:
@@ -88,7 +90,7 @@ def adopt_parts(desk: Desk, imported: Import) -> None:
 
 def _open_shards(desk: Desk, imported: Import, token: str) -> None:
     progress = desk.state.progress(imported.import_id)
-    if progress is None:
+    if progress is None or progress.open_parts + progress.committed >= len(imported.parts):
         return
     begun = {*desk.state.open_parts(imported.import_id), *desk.state.committed(imported.import_id)}
     not_begun = sum(part.renders for part in imported.parts if part.part not in begun)

@@ -45,8 +45,6 @@ def finish(desk: Desk, claim: RenderClaim) -> None:
         Refused: the picture can't be used.
         TryLater: the take is not (yet) in the store.
     """
-    if not desk.state.is_open(claim.import_id, claim.part, claim.slot):
-        return
     product, slot = plans.planned(desk.store, claim)
     found = desk.store.read(keys.record(claim.render_id))
     if found is None:

@@ -1,6 +1,6 @@
 """How is one render's picture bought, once?
 
-1. Look: a settled slot, a record, a remembered refusal or a master end the matter without a call.
+1. Look: a record, a remembered refusal or a master end the matter without a call.
 2. Ask what people want: a cancelled import's render ends, a paused one's stays open.
 3. Take the render's lease; somebody else's lease means: not now.
 4. Look again: the last holder may have bought it between our look and our lease.
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog import claims, keys
-from catalog.epoch import Recovery
 from catalog.renders import RenderRecord
 from catalog.results import Status
 from worker import plans
@@ -49,13 +48,6 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
         Refused: no attempt will help.
         LaneStopped: no render can be bought until somebody mends a setting.
     """
-    if not desk.state.is_open(claim.import_id, claim.part, claim.slot):
-        return
-    if desk.state.recovery() is not Recovery.DONE:
-        # Neither is anything ended: a call of before may still be open, and be paid for. A short
-        # nap: a claim that waits long waits in a worker's memory, and dies with it.
-        nap_s = desk.limits.lease_s / 6
-        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", nap_s)
     if _found(desk, claim) or _unwanted(desk, claim):
         return
     if desk.spool.blocked():

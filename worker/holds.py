@@ -22,6 +22,7 @@ from catalog.work import WAITING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from catalog.work import Begun
     from worker.entrance import Entrance
     from worker.ports import Work
 
@@ -52,23 +53,24 @@ class HoldKeeper:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
+    def held(
+        self, import_id: str, part: int, slots: Collection[int], stage: str
+    ) -> Iterator[Begun]:
         """Say that these slots are worked on, now and until the block ends.
 
-        Yields how many processes have died at this stage's work on one of them; -1 if somebody
-        else is at it, and then nothing is said.
+        Nothing is said where nothing was begun: see :class:`catalog.work.Begun`.
         """
         entrance = self._entrances.get(stage)
         if entrance is None:
-            with self._said(import_id, part, slots, stage) as deaths:
-                yield deaths
+            with self._said(import_id, part, slots, stage) as begun:
+                yield begun
             return
         if not entrance.enter(wait=False):
             with self._said(import_id, part, slots, WAITING):
                 entrance.enter(wait=True)
         try:
-            with self._said(import_id, part, slots, stage) as deaths:
-                yield deaths
+            with self._said(import_id, part, slots, stage) as begun:
+                yield begun
         finally:
             entrance.leave()
 
@@ -78,12 +80,14 @@ class HoldKeeper:
             entrance.leave()
 
     @contextlib.contextmanager
-    def _said(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
-        deaths = self._work.begin_work(
+    def _said(
+        self, import_id: str, part: int, slots: Collection[int], stage: str
+    ) -> Iterator[Begun]:
+        begun = self._work.begin_work(
             import_id, part, slots, self._worker, stage=stage, within_s=self._ttl_s
         )
-        if deaths < 0:
-            yield deaths
+        if begun.is_busy or not begun.is_open:
+            yield begun
             return
         with self._guard:
             self._next += 1
@@ -91,7 +95,7 @@ class HoldKeeper:
             self._held[number] = (import_id, part, frozenset(slots))
             self._start()
         try:
-            yield deaths
+            yield begun
         finally:
             with self._guard:
                 del self._held[number]

@@ -19,6 +19,7 @@ from catalog.queue import QueueUnavailable
 from catalog.reading import Unreadable, read_claim
 from catalog.results import Status
 from catalog.store.port import StoreRefuses, StoreUnavailable
+from catalog.work import Begun
 from worker import plans
 from worker.attempts import why_used_up
 from worker.errors import (
@@ -60,9 +61,6 @@ def run(task: str, payload: object, work: Callable[[Desk, Any], None], desk: Des
         claim = _read(task, payload, desk)
         if claim is None:
             return
-        if desk.state.recovery() in {Recovery.NEEDED, Recovery.BEGUN}:
-            msg = "Redis was emptied or restarted: a control worker is rebuilding what it knew"
-            raise Outage(msg)
         _worked_or_parked(task, claim, work, desk)
     except (StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses) as exc:
         log.warning("service_away", task=task, error=str(exc))
@@ -102,9 +100,10 @@ def _worked_or_parked(
 
 def _worked(task: str, claim: Claim, work: Callable[[Desk, Any], None], desk: Desk) -> None:
     try:
-        with _held(task, claim, desk) as deaths:
-            _check_nobody_is_at_it(deaths, desk)
-            if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:
+        with _held(task, claim, desk) as begun:
+            if not _may_work(task, begun, desk):
+                return
+            if begun.deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:
                 _alone(task, claim, desk)
             else:
                 work(desk, claim)
@@ -126,10 +125,19 @@ def _worked(task: str, claim: Claim, work: Callable[[Desk, Any], None], desk: De
         _end(claim, Status.FAILED, "internal", _trace(exc), desk)
 
 
-def _check_nobody_is_at_it(deaths: int, desk: Desk) -> None:
-    if deaths < 0:
-        nap_s = desk.limits.lease_s / 6
+def _may_work(task: str, begun: Begun, desk: Desk) -> bool:
+    """Whether there is anything to do; raises if it can't be done now."""
+    if begun.recovery in {Recovery.NEEDED, Recovery.BEGUN}:
+        msg = "Redis was emptied or restarted: a control worker is rebuilding what it knew"
+        raise Outage(msg)
+    # Short naps: a claim that waits long waits in a worker's memory, and dies with it.
+    nap_s = desk.limits.lease_s / 6
+    if begun.is_busy:
         raise Snooze("held", "another worker is at it, or has just died at it", nap_s)
+    if begun.is_open and task == GENERATE and begun.recovery is not Recovery.DONE:
+        # Neither is anything ended: a call of before may still be open, and be paid for.
+        raise Snooze("epoch", "Redis was emptied: calls of before may still be open", nap_s)
+    return begun.is_open
 
 
 def _alone(task: str, claim: Claim, desk: Desk) -> None:
@@ -179,10 +187,10 @@ def put_off(desk: Desk, task: str, claim: Claim, *, countdown_s: float) -> None:
     desk.queue.enqueue(task, claim, countdown_s=countdown_s)
 
 
-def _held(task: str, claim: Claim, desk: Desk) -> AbstractContextManager[int]:
+def _held(task: str, claim: Claim, desk: Desk) -> AbstractContextManager[Begun]:
     part, slots = _slots(claim, desk)
     if not slots:
-        return nullcontext(0)
+        return nullcontext(Begun(recovery=desk.state.recovery()))
     return desk.holds.held(claim.import_id, part, slots, task.rpartition(".")[2])
 
 

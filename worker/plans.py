@@ -72,13 +72,13 @@ def slot_at(store: Store, import_id: str, part: int, index: int) -> PlannedSlot:
 
 def intent(desk: Desk, import_id: str) -> str:
     """``run``, ``pause`` or ``cancel``; the store decides, Redis caches."""
-    return desk.state.intent(import_id) or read_intent(desk, import_id)
+    wanted = desk.state.intent(import_id)
+    return wanted or read_intent(desk, import_id, desk.state.revision(import_id) or 1)
 
 
-def read_intent(desk: Desk, import_id: str) -> str:
+def read_intent(desk: Desk, import_id: str, revision: int) -> str:
     """The same from the store, cached anew: whoever caches may be slower than who changes it."""
     found = desk.store.read(keys.control(import_id))
-    revision = desk.state.revision(import_id) or 1
     wanted = Control.from_json(found.content).intent_for(revision) if found else "run"
     desk.state.cache_intent(import_id, wanted)
     return wanted

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from catalog.store.reading import read_in_turn
+from catalog.work import Begun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ class Work(Protocol):
         *,
         stage: str,
         within_s: float,
-    ) -> int: ...
+    ) -> Begun: ...
     def go_on_working(
         self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float
     ) -> None: ...
@@ -165,11 +166,10 @@ class Holds(Protocol):
 
     def held(
         self, import_id: str, part: int, slots: Collection[int], stage: str
-    ) -> AbstractContextManager[int]:
+    ) -> AbstractContextManager[Begun]:
         """Say again and again, while the block runs, that these slots are worked on.
 
-        Yields how many processes have died at this stage's work on one of them; -1 if somebody
-        else is at it, and then nothing is said.
+        Nothing is said where nothing was begun: see :class:`catalog.work.Begun`.
         """
         ...
 
@@ -187,9 +187,9 @@ class SilentHolds:
         part: int,  # noqa: ARG002
         slots: Collection[int],  # noqa: ARG002
         stage: str,  # noqa: ARG002
-    ) -> AbstractContextManager[int]:
+    ) -> AbstractContextManager[Begun]:
         """Do nothing."""
-        return nullcontext(0)
+        return nullcontext(Begun())
 
     def leave_entrance(self) -> None:
         """Do nothing."""

@@ -89,17 +89,18 @@ def recover(desk: Desk) -> float:
     been flushed: returns in how many seconds it should be called again for that, 0 if it need not
     be. The ledger is read once, since the oldest import that is not published.
     """
-    ensure_epoch(
-        desk.state,
-        desk.store,
-        model_deadline_s=desk.limits.model_deadline_s,
-        lease_s=desk.limits.lease_s,
-    )
-    if desk.state.recovery() is Recovery.NEEDED:
+    recovery = desk.state.recovery()
+    if recovery is Recovery.NEEDED:
+        ensure_epoch(
+            desk.state,
+            desk.store,
+            model_deadline_s=desk.limits.model_deadline_s,
+            lease_s=desk.limits.lease_s,
+        )
         token = uuid.uuid4().hex
         if desk.state.claim_recovery(token):
             _rebuild(desk, token)
-    recovery = desk.state.recovery()
+        recovery = desk.state.recovery()
     if recovery is Recovery.BEGUN:
         return _LOOK_AGAIN_S  # whoever does it may die over it
     if recovery is not Recovery.REBUILT:
@@ -165,12 +166,12 @@ def _nudge(desk: Desk, imported: Import) -> None:
     Only once a round: every commit asks for a feed, so a feed that asked for commits would, while
     some are waiting, multiply them.
     """
-    if not desk.state.is_registered(imported.import_id):
+    progress = desk.state.progress(imported.import_id)
+    if progress is None:
         return
-    for part in desk.state.open_parts(imported.import_id):
-        if desk.state.left(imported.import_id, part) == 0:
-            claim = ShardClaim(store=desk.store_id, import_id=imported.import_id, part=part)
-            desk.queue.enqueue(claims.COMMIT, claim)
-    if len(desk.state.committed(imported.import_id)) == len(imported.parts):
+    for part in progress.to_commit:
+        claim = ShardClaim(store=desk.store_id, import_id=imported.import_id, part=part)
+        desk.queue.enqueue(claims.COMMIT, claim)
+    if progress.committed == len(imported.parts):
         publish = ImportClaim(store=desk.store_id, import_id=imported.import_id)
         desk.queue.enqueue(claims.PUBLISH, publish)

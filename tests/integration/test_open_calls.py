@@ -390,15 +390,15 @@ def test_a_worker_that_falls_silent_at_work_is_a_death_and_one_that_ends_is_none
     redis: Redis,
 ) -> None:
     redis.ready()
-    assert redis.work.begin_work(ID, 0, [0, 1], "w1", stage="finish", within_s=1) == 0
+    assert redis.work.begin_work(ID, 0, [0, 1], "w1", stage="finish", within_s=1).deaths == 0
     redis.work.end_work(ID, 0, [1], "w1")
 
     wait_for(lambda: redis.work.bury_work(ID) == ((0, 0),), 10, "the silence to be noticed")
 
     assert redis.work.bury_work(ID) == ()
-    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
-    assert redis.work.begin_work(ID, 0, [1], "w2", stage="finish", within_s=60) == 0
-    assert redis.work.begin_work(ID, 0, [0], "w3", stage="generate", within_s=60) == 0
+    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60).deaths == 1
+    assert redis.work.begin_work(ID, 0, [1], "w2", stage="finish", within_s=60).deaths == 0
+    assert redis.work.begin_work(ID, 0, [0], "w3", stage="generate", within_s=60).deaths == 0
 
 
 def test_whoever_takes_up_the_work_of_the_silent_counts_the_death(redis: Redis) -> None:
@@ -406,14 +406,16 @@ def test_whoever_takes_up_the_work_of_the_silent_counts_the_death(redis: Redis) 
     redis.work.begin_work(ID, 0, [0], "w1", stage="finish", within_s=1)
     wait_for(lambda: (0, 0) in redis.work.overdue(ID), 10, "the silence")
 
-    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60) == 1
+    assert redis.work.begin_work(ID, 0, [0], "w2", stage="finish", within_s=60).deaths == 1
 
 
 def test_work_on_a_settled_slot_leaves_nothing_behind(redis: Redis) -> None:
     redis.ready()
     redis.state.settle(settled(), part=0, slot=0)
 
-    assert redis.work.begin_work(ID, 0, [0], "w1", stage="finish", within_s=0) == 0
+    begun = redis.work.begin_work(ID, 0, [0], "w1", stage="finish", within_s=0)
+
+    assert not begun.is_open
     assert redis.work.bury_work(ID) == ()
 
 

@@ -23,7 +23,7 @@ from catalog.open_calls import OpenCalls
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.revisions import unpublished
 from catalog.state import LETTERS, State
-from catalog.work import WAITING, Work
+from catalog.work import WAITING, Begun, Work
 from producers.embedded import EmbeddedRedis, private_redis
 from tests.support.memory import MemoryState, MemoryStore
 from tests.support.stores import free_port
@@ -328,14 +328,35 @@ def test_dying_while_it_waits_to_begin_is_no_death_at_work(state: AnyState, work
         assert work.bury_work(ID) == ((0, 0), (0, 1))
     work.begin_work(ID, 0, [0], "w-2", stage=WAITING, within_s=0)
 
-    assert work.begin_work(ID, 0, [0], "w-3", stage="generate", within_s=9) == 1
+    assert work.begin_work(ID, 0, [0], "w-3", stage="generate", within_s=9).deaths == 1
+
+
+def test_who_begins_is_told_all_that_he_must_know(state: AnyState, work: AnyWork) -> None:
+    unknown = work.begin_work(ID, 0, [0], "w-1", stage="finish", within_s=9)
+    opened(state)
+    state.settle(line(), part=0, slot=2)
+    first = work.begin_work(ID, 0, [0, 2], "w-1", stage="finish", within_s=9)
+    second = work.begin_work(ID, 0, [0], "w-2", stage="finish", within_s=9)
+    settled = work.begin_work(ID, 0, [2], "w-2", stage="finish", within_s=9)
+    if isinstance(state, MemoryState):
+        state.run += 1
+    else:
+        state._redis.set(state._keys.epoch, "another-run:1")
+    lost = work.begin_work(ID, 0, [1], "w-2", stage="finish", within_s=9)
+
+    assert unknown.recovery is Recovery.NEEDED
+    assert first == Begun()
+    assert second == Begun(is_busy=True)
+    assert settled == Begun(is_open=False)
+    assert lost == Begun(recovery=Recovery.NEEDED, is_open=False)
+    assert (0, 1) not in work.bury_work(ID)
 
 
 def test_who_waits_to_begin_keeps_nobody_from_the_work(state: AnyState, work: AnyWork) -> None:
     opened(state)
     work.begin_work(ID, 0, [0], "w-1", stage=WAITING, within_s=9)
 
-    assert work.begin_work(ID, 0, [0], "w-2", stage="generate", within_s=9) == 0
+    assert work.begin_work(ID, 0, [0], "w-2", stage="generate", within_s=9).deaths == 0
 
 
 def test_the_first_outcome_stands(state: AnyState) -> None:

@@ -318,13 +318,13 @@ MUTATIONS: Final = (
     Mutation(
         name="a lost commit is not asked for again",
         where="worker.reconciler:_nudge",
-        old="if desk.state.left(imported.import_id, part) == 0:",
-        new="if False:",
+        old="for part in progress.to_commit:",
+        new="for part in ():",
     ),
     Mutation(
         name="a lost publication is not asked for again",
         where="worker.reconciler:_nudge",
-        old="if len(desk.state.committed(imported.import_id)) == len(imported.parts):",
+        old="if progress.committed == len(imported.parts):",
         new="if False:",
     ),
     Mutation(
@@ -362,8 +362,8 @@ COVERED: Final = (
     ),
     Mutation(
         name="a restarted Redis is believed at once",
-        where="worker.jobs:run",
-        old="if desk.state.recovery() in {Recovery.NEEDED, Recovery.BEGUN}:",
+        where="worker.jobs:_may_work",
+        old="if begun.recovery in {Recovery.NEEDED, Recovery.BEGUN}:",
         new="if False:",
     ),
     Mutation(
@@ -380,8 +380,8 @@ COVERED: Final = (
     ),
     Mutation(
         name="the epoch is ignored",
-        where="worker.generate:generate",
-        old="if desk.state.recovery() is not Recovery.DONE:",
+        where="worker.jobs:_may_work",
+        old="if begun.is_open and task == GENERATE and begun.recovery is not Recovery.DONE:",
         new="if False:",
     ),
     Mutation(

@@ -83,8 +83,8 @@ from worker.ports import Desk, Limits, SilentHolds
 from worker.spool import Spool
 from worker.tasks import WORK
 
-LEASE_S: Final = 9.0
-RENEW_S: Final = 3.0
+LEASE_S: Final = 18.0
+RENEW_S: Final = 6.0
 VISIBILITY_S: Final = 60.0
 RECONCILE_S: Final = 25.0
 FLUSH_S: Final = 4.0

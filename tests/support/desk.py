@@ -50,7 +50,7 @@ from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook
 from catalog.state import State
 from catalog.store.port import StoreError, sha256_hex
-from catalog.work import Work
+from catalog.work import Begun, Work
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
 from worker.errors import ReferenceUnusable, Refused, TryLater
@@ -386,16 +386,18 @@ class _PlainHolds:
         self._works = itertools.count()
 
     @contextmanager
-    def held(self, import_id: str, part: int, slots: Collection[int], stage: str) -> Iterator[int]:
+    def held(
+        self, import_id: str, part: int, slots: Collection[int], stage: str
+    ) -> Iterator[Begun]:
         worker = f"work-{next(self._works)}"
-        deaths = self._work.begin_work(
+        begun = self._work.begin_work(
             import_id, part, slots, worker, stage=stage, within_s=self._ttl_s
         )
-        if deaths < 0:
-            yield deaths
+        if begun.is_busy or not begun.is_open:
+            yield begun
             return
         try:
-            yield deaths
+            yield begun
         except Died:
             raise
         except BaseException:

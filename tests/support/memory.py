@@ -33,7 +33,7 @@ from catalog.store.port import (
     StoreUnavailable,
     sha256_hex,
 )
-from catalog.work import WAITING
+from catalog.work import WAITING, Begun
 
 
 class MemoryStore:
@@ -361,6 +361,7 @@ class MemoryState:
                 doubtful_micro_usd=self._doubtful.get(import_id, 0),
                 committed=len(known.committed),
                 open_parts=len(known.open),
+                to_commit=tuple(part for part in sorted(known.open) if known.open[part].left == 0),
             )
 
     def intent(self, import_id: str) -> str | None:
@@ -485,16 +486,17 @@ class MemoryState:
         *,
         stage: str,
         within_s: float,
-    ) -> int:
+    ) -> Begun:
         with self._there():
             known = self._imports.get(import_id)
-            if known is None:
-                return 0
+            recovery = self.recovery()
+            if known is None or recovery not in {Recovery.REBUILT, Recovery.DONE}:
+                return Begun(recovery=recovery, is_open=False)
             now = self._clock()
             for slot in slots:
                 was = known.work.get((part, slot), ("", 0.0, ""))
                 if was[0] == stage and was[2] != worker and was[1] > now:
-                    return -1
+                    return Begun(recovery=recovery, is_busy=True)
             tries = self._tries.setdefault(import_id, Counter())
             for slot in slots:
                 if (part, slot) not in known.due:
@@ -504,7 +506,9 @@ class MemoryState:
                     tries[f"{was[0]}:{part}:{slot}"] += 1
                 known.due[part, slot] = now + within_s
                 known.work[part, slot] = (stage, now + within_s, worker)
-            return max((tries[f"{stage}:{part}:{slot}"] for slot in slots), default=0)
+            still_open = [slot for slot in slots if (part, slot) in known.due]
+            deaths = max((tries[f"{stage}:{part}:{slot}"] for slot in still_open), default=0)
+            return Begun(recovery=recovery, deaths=deaths, is_open=bool(still_open))
 
     def go_on_working(
         self, import_id: str, part: int, slots: Collection[int], worker: str, *, within_s: float

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from catalog.work import WAITING
+from catalog.work import WAITING, Begun
 from tests.support.waiting import wait_for
 from worker.entrance import Entrance
 from worker.holds import HoldKeeper
@@ -31,11 +31,11 @@ class SaidWork:
         *,
         stage: str,
         within_s: float,  # noqa: ARG002
-    ) -> int:
+    ) -> Begun:
         for slot in slots:
             self.at[slot] = stage
             self.said.append(("begins", slot, stage))
-        return 0
+        return Begun()
 
     def end_work(self, import_id: str, part: int, slots: Collection[int], worker: str) -> None:  # noqa: ARG002
         for slot in slots:
@@ -62,8 +62,8 @@ def keeper(work: SaidWork, places: int) -> Iterator[HoldKeeper]:
 
 
 def begins(holds: HoldKeeper, slot: int, act: Callable[[], object]) -> None:
-    with holds.held("imp", 0, [slot], "generate") as deaths:
-        assert deaths == 0
+    with holds.held("imp", 0, [slot], "generate") as begun:
+        assert begun == Begun()
         act()
 
 

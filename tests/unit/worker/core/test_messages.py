@@ -98,27 +98,17 @@ def test_a_message_that_cannot_be_worked_is_parked_as_it_came(payload: object) -
 
 
 @pytest.mark.parametrize(
-    "claim",
-    [
-        _claim(part=7),
-        _claim(product=9),
-        _claim(import_id="never-planned"),
-    ],
+    ("changed", "part"),
+    [({"part": 7}, 7), ({"product": 9}, 0), ({"import_id": "never-planned"}, 0)],
 )
-@pytest.mark.parametrize("error", [None, Refused("internal", "no"), TryLater("internal", "no")])
 def test_a_claim_that_the_plan_does_not_know_is_parked_and_not_dropped(
-    claim: RenderClaim, error: Exception | None
+    changed: dict[str, object], part: int
 ) -> None:
     place = _place(max_attempts=1)
 
-    def work(desk: Desk, claim: RenderClaim) -> None:
-        if error is not None:
-            raise error
-        prepare(desk, claim)
+    jobs.run(claims.PREPARE, GOOD | changed, prepare, place.desk)
 
-    jobs.run(claims.FINISH, claim.model_dump(mode="json"), work, place.desk)
-
-    assert [one["payload"]["part"] for one in place.parked()] == [claim.part]
+    assert [one["payload"]["part"] for one in place.parked()] == [part]
     assert place.queue.sent[2:] == []
     assert place.sold.total() == 0
 
@@ -257,8 +247,8 @@ def test_a_settled_or_unknown_slot_needs_no_work() -> None:
     sent = len(place.queue.sent)
 
     for claim in (_claim(), _claim(slot=99), _claim(import_id="never-planned")):
-        generate(place.desk, claim)
-        finish(place.desk, claim)
+        for task, work in ((claims.GENERATE, generate), (claims.FINISH, finish)):
+            jobs.run(task, claim.model_dump(mode="json"), work, place.desk)
 
     assert len(place.queue.sent) == sent
     assert place.sold.total() == 0
