@@ -203,6 +203,7 @@ class LedgerLine(Wire):
 
     ``at`` is when it was sent. ``attempt`` is false where the call was not the render's fault, as
     with a rate limit or a key that is refused. ``softened`` is as in :class:`Purchase`.
+    ``pool`` is empty where there is one alone.
     """
 
     schema_: Annotated[Literal["skuscene.ledger/1"], Field(alias="schema")] = "skuscene.ledger/1"
@@ -228,6 +229,7 @@ class LedgerLine(Wire):
     attempt: bool = True
     revision: int = 1
     softened: int = _SOFTENED
+    pool: str = Field(default="", exclude_if=lambda pool: not pool)
 
 
 class SourceVersion(Wire):

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         default=50, description="An import of fewer renders goes before larger ones"
     )
 
+    pools_file: Path | None = Field(
+        default=None,
+        description="Several projects, keys or platforms that serve the models: a TOML file "
+        "(docs/pools.md); the same for producers and workers. The limits, the key and the platform "
+        "of the other settings then count for nothing",
+    )
     quota_limiter: bool = Field(
         default=True,
         description="One limiter for all workers; false where a gateway before the model limits",

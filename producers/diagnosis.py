@@ -26,6 +26,7 @@ from catalog.claims import QUEUES
 from catalog.connection import open_redis
 from catalog.models import UnknownModel, load_models
 from catalog.models_file import ModelsFileError
+from catalog.pools import Pool, read_pools
 from catalog.queue import Queue, QueueUnavailable, connect
 from catalog.settings import (
     REDIS_WAYS,
@@ -42,7 +43,7 @@ from producers.exits import Exit
 from producers.services import ServiceAway, reach_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
     from catalog.store.port import Store
@@ -342,24 +343,43 @@ def check_model(settings: Settings, today: date) -> Iterator[Finding]:
         yield _invalid("model", f"SKUSCENE_MODELS_FILE: {exc}", "mend it, or unset the setting")
         return
     try:
-        model = table.resolve(settings.model, platform=settings.platform)
+        pools = read_pools(settings)
+    except SettingsError as exc:
+        yield _invalid("model key", str(exc), "mend the file of pools, or set the key")
+        return
+    platform = pools[0].platform
+    try:
+        model = table.resolve(settings.model, platform=platform)
     except UnknownModel as exc:
         yield _invalid("model", f"SKUSCENE_MODEL: {exc.args[0]}", "")
         return
-    life = table.lifecycle(model, settings.platform, today)
+    life = table.lifecycle(model, platform, today)
     if life.refusal:
         yield _invalid("model", life.refusal, "set SKUSCENE_MODEL to another one")
     else:
         named = model.id if settings.model == model.id else f"{settings.model} is {model.id}"
-        yield _ok("model", f"{named}, on {settings.platform}")
+        yield _ok("model", f"{named}, on {platform}")
     for warning in life.warnings:
         yield _warning("model", warning, "`skuscene models` lists others")
     if model.is_preview:
         yield _ok("model key", "the offline renderer needs none")
+    elif settings.pools_file is not None:
+        yield _pools_finding(pools, model.id)
     elif settings.platform == "vertex":
         yield _vertex_finding(settings)
     else:
         yield from _key_findings(settings)
+
+
+def _pools_finding(pools: Sequence[Pool], model_id: str) -> Finding:
+    serving = [pool.name for pool in pools if pool.serves(model_id)]
+    if not serving:
+        return _invalid(
+            "model key",
+            f"no pool of SKUSCENE_POOLS_FILE serves {model_id}",
+            "add it to a pool's models, or leave those out",
+        )
+    return _ok("model key", f"asked through {', then '.join(serving)}")
 
 
 def _key_findings(settings: Settings) -> Iterator[Finding]:

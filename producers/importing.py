@@ -27,8 +27,8 @@ from catalog.epoch import ensure_epoch
 from catalog.imports import Control, DryRun, FeedSummary, Import, ModelChoice
 from catalog.models import UnknownModel, load_models
 from catalog.money import Usd
+from catalog.pools import limits_together, read_pools
 from catalog.product import Photo
-from catalog.quota_limits import limits_of
 from catalog.results import Costs, RowCounts
 from catalog.revisions import manifest_in, open_revision
 from catalog.store.port import sha256_hex
@@ -49,6 +49,7 @@ from producers.planning import (
 from producers.scene_book import built_in_book, read_scene_book
 
 if TYPE_CHECKING:
+    from catalog.quota_limits import QuotaLimits
     from collections.abc import Callable, Iterator, Mapping
 
     from catalog.models import Model, Platform
@@ -145,7 +146,7 @@ def dry_run(
     owned = _owned(store, prepared.catalog) if store else Owned()
     request = _request(prepared, settings, owned, store, Uploads(None))
     plan = plan_import(prepared.feed.products(), request, DryWriter(), progress=progress)
-    seconds = plan.forecast.seconds(limits_of(settings))
+    seconds = plan.forecast.seconds(_limits(settings, plan.forecast.model.id))
     _check_outlives(prepared, settings, seconds)
     facts = prepared.feed.facts
     return DryRun(
@@ -248,7 +249,7 @@ def _write(
         rejected = write_rejected(plan, import_id, writer)
     except PlanConflict as exc:
         raise ImportRefused(str(exc)) from exc
-    seconds = plan.forecast.seconds(limits_of(settings))
+    seconds = plan.forecast.seconds(_limits(settings, plan.forecast.model.id))
     try:
         _check_outlives(prepared, settings, seconds)
     except ImportRefused:
@@ -356,9 +357,13 @@ def _asked(order: Order, settings: Settings) -> str:
     return order.model or settings.model
 
 
+def _limits(settings: Settings, model_id: str) -> QuotaLimits:
+    return limits_together(read_pools(settings, with_keys=False), model_id)
+
+
 def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
     table = load_models(settings.models_file)
-    platform = settings.platform
+    platform = read_pools(settings, with_keys=False)[0].platform
     try:
         model = table.resolve(_asked(order, settings), platform=platform)
     except UnknownModel as exc:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog.connection import check, open_redis
+from catalog.pools import read_pools
 from catalog.quota import Quota, Standing
-from catalog.quota_limits import QuotaLimits, limits_of
+from catalog.quota_limits import QuotaLimits
 from catalog.settings import REDIS_WAYS, need
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def lanes(settings: Settings) -> tuple[LaneReport, ...]:
     try:
         check(client)
         quota = Quota(client)
-        limits = limits_of(settings)
+        limits = {pool.name: pool.limits for pool in read_pools(settings, with_keys=False)}
         return tuple(
-            LaneReport(limits=limits, standing=quota.standing(lane)) for lane in quota.lanes()
+            LaneReport(limits=limits.get(lane.pool, QuotaLimits()), standing=quota.standing(lane))
+            for lane in quota.lanes()
         )
     finally:
         client.close()

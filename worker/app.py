@@ -25,9 +25,9 @@ from catalog.leases import Leases
 from catalog.models import load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
+from catalog.pools import Pool, read_pools
 from catalog.queue import Queue
 from catalog.quota import Quota
-from catalog.quota_limits import limits_of
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settings
 from catalog.state import State
 from catalog.store.opening import identify
@@ -45,6 +45,7 @@ from worker.imaging.normalise import ReferenceLimits
 from worker.leases import LeaseKeeper
 from worker.ledger import StoreLedger
 from worker.logs import configure_logs
+from worker.pools import PooledTurns
 from worker.ports import Desk, Limits
 from worker.reconciler import reconcile, recover
 from worker.services import CannotStart, check_services, worker_store
@@ -53,10 +54,12 @@ from worker.turns import TurnKeeper
 from worker.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from celery import Celery
+    from redis import Redis
 
+    from catalog.store.port import Store
     from worker.model import ImageModel
 
 log = structlog.get_logger(__name__)
@@ -106,7 +109,7 @@ class Process:
 
     def _start_empty(self) -> None:
         self._made: Desk | None = None
-        self._turns: TurnKeeper | None = None
+        self._turns: TurnKeeper | PooledTurns | None = None
         self._watch: Watch | None = None
         self._guard = threading.Lock()
         self._closing: list[Any] = []
@@ -190,7 +193,8 @@ class Process:
             put_deadline_s=settings.put_deadline_s,
             max_age_s=settings.spool_max_age_s,
         )
-        model = LazyModel(settings)
+        pools = read_pools(settings)
+        model = LazyModel(settings, pools)
         holds = HoldKeeper(
             work,
             worker=worker,
@@ -198,17 +202,7 @@ class Process:
             renew_s=settings.lease_renew_s,
             entrances={"generate": Entrance(_LOOK_AT_ONCE)},
         )
-        turns = self._turns = TurnKeeper(
-            Quota(client),
-            store,
-            limits_of(settings),
-            pool=settings.platform,
-            project=settings.quota_project,
-            most_s=settings.quota_wait_s,
-            is_free=lambda model: (
-                not settings.quota_limiter or load_models(settings.models_file).is_preview(model)
-            ),
-        )
+        turns = self._turns = _turns(settings, pools, client, store)
         self._closing += [keeper, holds, spool, ledger, turns, model]
         return Desk(
             store=store,
@@ -229,7 +223,7 @@ class Process:
             ask=model.ask,
             ready=model.ready,
             models=load_models(settings.models_file),
-            platform=settings.platform,
+            platform=pools[0].platform,
             limits=limits(settings),
             worker=worker,
             public_base_url=settings.public_base_url,
@@ -259,27 +253,28 @@ class Process:
 class LazyModel:
     """The image models, made when the first picture is bought: the SDK takes a second to load."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pools: Sequence[Pool]) -> None:
         self._settings = settings
+        self._pools = {pool.name: pool for pool in pools}
         self._calls: dict[str, Calls] = {}
         self._guard = threading.Lock()
 
     def ask(self, request: Any) -> Any:
-        """Buy one picture from the model that the request names."""
-        return self._of(request.model_id).ask(request)
+        """Buy one picture from the model and the pool that the request names."""
+        return self._of(request.model_id, request.pool).ask(request)
 
     def ready(self, model_id: str) -> None:
         """Load what a call needs, so that nothing but the call comes after its reservation."""
         self._of(model_id).open()
 
-    def _of(self, model_id: str) -> Calls:
-        kind = (
-            "preview" if load_models(self._settings.models_file).is_preview(model_id) else "gemini"
-        )
+    def _of(self, model_id: str, pool: str = "") -> Calls:
+        is_preview = load_models(self._settings.models_file).is_preview(model_id)
+        name = "" if is_preview else pool or next(iter(self._pools))
         with self._guard:
-            if kind not in self._calls:
-                self._calls[kind] = Calls(_model(kind, self._settings))
-            return self._calls[kind]
+            if name not in self._calls:
+                made = _preview() if is_preview else _gemini(self._pools[name], self._settings)
+                self._calls[name] = Calls(made)
+            return self._calls[name]
 
     def close(self) -> None:
         """Close every model."""
@@ -287,21 +282,47 @@ class LazyModel:
             calls.close()
 
 
-def _model(kind: str, settings: Settings) -> ImageModel:
-    if kind == "preview":
-        from worker.preview.model import PreviewModel
+def _turns(
+    settings: Settings, pools: Sequence[Pool], client: Redis, store: Store
+) -> TurnKeeper | PooledTurns:
+    def is_free(model: str) -> bool:
+        return not settings.quota_limiter or load_models(settings.models_file).is_preview(model)
 
-        return PreviewModel()
+    keepers = [
+        TurnKeeper(
+            Quota(client),
+            store,
+            pool.limits,
+            pool=pool.name,
+            project=pool.quota_project,
+            most_s=settings.quota_wait_s,
+            is_free=is_free,
+        )
+        for pool in pools
+    ]
+    if settings.pools_file is None:
+        return keepers[0]
+    return PooledTurns(list(zip(pools, keepers, strict=True)))
+
+
+def _preview() -> ImageModel:
+    from worker.preview.model import PreviewModel
+
+    return PreviewModel()
+
+
+def _gemini(pool: Pool, settings: Settings) -> ImageModel:
     from worker.gemini.model import GeminiModel
     from worker.gemini.settings import GeminiSettings
 
     return GeminiModel(
         GeminiSettings(
-            platform="vertex" if settings.use_vertex else "developer",
-            api_key=settings.gemini_api_key,
-            base_url=settings.vertex_base_url if settings.use_vertex else settings.gemini_base_url,
-            project=settings.google_cloud_project,
-            location=settings.google_cloud_location,
+            platform=pool.platform,
+            api_key=pool.api_key,
+            base_url=pool.base_url,
+            project=pool.cloud_project,
+            location=pool.location,
+            traffic=pool.traffic,
             max_connections=max(512, settings.generate_concurrency),
         ),
         load_models(settings.models_file),

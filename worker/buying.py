@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -77,7 +77,7 @@ def buy(desk: Desk, claim: RenderClaim, lease: str) -> Kept | None:
     desk.ready(slot.model)
     desk.holds.leave_entrance()
     with contextlib.closing(desk.turns.take(_ask(desk, claim, slot))) as turn:
-        call = _call(desk, claim, slot, lease, softened).changed(attempts=attempts)
+        call = _call(desk, wish, lease, softened, turn).changed(attempts=attempts)
         if not _may_leave(desk, call):
             return None
         return _bought(desk, wish, call, turn)
@@ -96,7 +96,7 @@ class _Wish:
 def _bought(desk: Desk, wish: _Wish, call: OpenCall, turn: Turn) -> Kept:
     slot, started = wish.slot, time.monotonic()
     try:
-        answer = desk.ask(wish.request)
+        answer = desk.ask(replace(wish.request, pool=turn.pool))
         purchase = _purchase(desk, call, slot, wish.spec, answer)
         line = sold(call, purchase).changed(run_s=round(time.monotonic() - started, 3))
         kept = _keep(desk, wish.claim, answer, purchase, line)
@@ -135,7 +135,8 @@ def _attempts(desk: Desk, claim: RenderClaim) -> int:
     return tries.attempts + tries.doubtful + 1
 
 
-def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str, softened: int) -> OpenCall:
+def _call(desk: Desk, wish: _Wish, lease: str, softened: int, turn: Turn) -> OpenCall:
+    claim, slot = wish.claim, wish.slot
     # Also without a budget: what has no price here must fail before it is asked for, not after.
     estimate = _estimate(desk, claim, slot)
     call = uuid.uuid4().hex
@@ -158,7 +159,8 @@ def _call(desk: Desk, claim: RenderClaim, slot: PlannedSlot, lease: str, softene
             outcome="doubtful",
             reason="worker_lost",
             model_asked=slot.model,
-            platform=desk.platform,
+            platform=turn.platform or desk.platform,
+            pool=turn.pool,
             cost_usd=estimate,
             run_s=0.0,
             worker=desk.worker,

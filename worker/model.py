@@ -28,7 +28,8 @@ class TakeRequest:
 
     ``ratio`` is ``"4:5"``-like, ``size`` one of ``512, 1K, 2K, 4K``; ``seed`` is best effort.
     ``scene`` is the scene's name: a hint to models that draw the set themselves, never sent.
-    ``deadline_s`` bounds the whole call, connection included.
+    ``deadline_s`` bounds the whole call, connection included. ``pool`` names whose key and limits
+    it goes by, the only one's if it names none.
     """
 
     model_id: str
@@ -39,6 +40,7 @@ class TakeRequest:
     seed: int
     scene: str
     deadline_s: float
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,7 +206,15 @@ class Ask:
 
 
 class Turn(Protocol):
-    """One call's turn; only the first word about its end counts."""
+    """One call's turn; only the first word about its end counts.
+
+    ``pool`` and its ``platform`` say whom the call goes to; empty where there is one pool alone.
+    """
+
+    @property
+    def pool(self) -> str: ...
+    @property
+    def platform(self) -> str: ...
 
     def answered(self, *, tokens: int, micro_usd: int) -> None:
         """A whole answer came, with a picture or without; with what it used."""
@@ -240,6 +248,8 @@ class Turns(Protocol):
 
 class FreeTurn:
     """A turn where there is no limit."""
+
+    pool = platform = ""
 
     def answered(self, *, tokens: int, micro_usd: int) -> None:
         """Do nothing."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from catalog.connection import StateUnavailable, check, open_redis
 from catalog.models import load_models
+from catalog.pools import read_pools
 from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, SettingsError, need
 from catalog.store.opening import StoreUrlError, identify, open_store, probe
 from catalog.store.port import Store, StoreError
@@ -39,6 +40,7 @@ def check_services(settings: Settings) -> None:
     try:
         redis_url = need(settings.redis_url, "SKUSCENE_REDIS_URL", REDIS_WAYS)
         load_models(settings.models_file)
+        read_pools(settings)
         store = worker_store(settings)
         check(open_redis(redis_url))
         identify(store)

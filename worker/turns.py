@@ -73,8 +73,10 @@ class TurnKeeper:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def take(self, ask: Ask) -> Turn:
+    def take(self, ask: Ask, *, most_s: float | None = None) -> Turn:
         """Wait until a call may leave; the caller closes the turn.
+
+        ``most_s`` is the longest wait, the keeper's own if not given.
 
         Raises:
             Snooze: not soon enough; its message comes back when it is its turn.
@@ -83,7 +85,7 @@ class TurnKeeper:
         if self._is_free(ask.model):
             return FreeTurn()
         lane = Lane(pool=self._pool, project=self._project, model=ask.model)
-        until = time.monotonic() + self._most_s
+        until = time.monotonic() + (self._most_s if most_s is None else most_s)
         ticket, not_before_s = uuid.uuid4().hex, 0.0
         while True:
             slot = self._slot(lane, ask, not_before_s, until)
@@ -275,6 +277,8 @@ class TurnKeeper:
 
 class _Turn:
     """One call's turn; only the first word about its end counts."""
+
+    pool = platform = ""
 
     def __init__(
         self, keeper: TurnKeeper, ask: Ask, at: tuple[Lane, str], times: tuple[Slot, Left]

@@ -66,13 +66,22 @@ def cheapest(model: Model) -> tuple[str, Usd]:
 def _buy_unless_faulty(
     settings: Settings, findings: list[Finding]
 ) -> tuple[Finding, tuple[str, ...]]:
-    objection = _objection(settings, findings)
+    objection = _pools_objection(settings) or _objection(settings, findings)
     if objection is not None:
         return objection, ()
     model = load_models(settings.models_file).resolve(settings.model, platform=settings.platform)
     size, price = cheapest(model)
     display.say(f"buying one picture: {model.id}, {size}, about {price} USD")
     return _buy(model, size, settings)
+
+
+def _pools_objection(settings: Settings) -> Finding | None:
+    if settings.pools_file is None:
+        return None
+    return _refused(
+        "nothing was bought: --live tries one key, and SKUSCENE_POOLS_FILE has several",
+        "unset it for a try with GEMINI_API_KEY, or import one product",
+    )
 
 
 def _objection(settings: Settings, findings: list[Finding]) -> Finding | None:

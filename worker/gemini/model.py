@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # The server is told to give up a little before we do: its 504 says that nothing was sold, while our
 # own deadline leaves that open.
+_TRAFFIC_HEADER = "X-Vertex-AI-LLM-Request-Type"
 _SERVER_SHARE = 0.95
 _MS = 1000
 
@@ -151,7 +152,11 @@ class GeminiModel:
         http = open_http(
             max_connections=settings.max_connections, connect_timeout_s=settings.connect_timeout_s
         )
-        options = types.HttpOptions(base_url=settings.base_url, httpx_async_client=http)
+        options = types.HttpOptions(
+            base_url=settings.base_url,
+            httpx_async_client=http,
+            headers={_TRAFFIC_HEADER: settings.traffic} if settings.traffic else None,
+        )
         if settings.platform == "vertex":
             sdk = genai.Client(
                 enterprise=True,

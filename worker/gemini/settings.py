@@ -22,7 +22,8 @@ class GeminiSettings(BaseModel):
 
     ``max_connections`` bounds the calls in flight; more wait for a connection, within their
     deadline. ``connect_timeout_s`` is for reaching the host alone: nothing has been sent by then.
-    Without a ``location`` Vertex AI is asked at its global one.
+    Without a ``location`` Vertex AI is asked at its global one. ``traffic`` is its header for
+    bought throughput: ``dedicated`` uses that alone, ``shared`` leaves it alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -32,6 +33,7 @@ class GeminiSettings(BaseModel):
     base_url: str | None = None
     project: str | None = None
     location: str | None = None
+    traffic: Literal["dedicated", "shared"] | None = None
     max_connections: int = Field(default=512, gt=0)
     connect_timeout_s: float = Field(default=15.0, gt=0)
 
