@@ -89,6 +89,15 @@ def read_pools(
     return tuple(_of_entry(entry, file, keys) for entry in written.pools)
 
 
+def first_platform(settings: Settings) -> Platform:
+    """The platform that planning goes by: that of the pool that is preferred.
+
+    Raises:
+        SettingsError: the file of pools can't be right.
+    """
+    return read_pools(settings, with_keys=False)[0].platform
+
+
 def limits_together(pools: Sequence[Pool], model_id: str) -> QuotaLimits:
     """What all pools that serve a model let through; ``None`` where one of them says nothing."""
     limits = [pool.limits for pool in pools if pool.serves(model_id)]

@@ -27,7 +27,7 @@ from catalog.epoch import ensure_epoch
 from catalog.imports import Control, DryRun, FeedSummary, Import, ModelChoice
 from catalog.models import UnknownModel, load_models
 from catalog.money import Usd
-from catalog.pools import limits_together, read_pools
+from catalog.pools import first_platform, limits_together, read_pools
 from catalog.product import Photo
 from catalog.results import Costs, RowCounts
 from catalog.revisions import manifest_in, open_revision
@@ -49,10 +49,10 @@ from producers.planning import (
 from producers.scene_book import built_in_book, read_scene_book
 
 if TYPE_CHECKING:
-    from catalog.quota_limits import QuotaLimits
     from collections.abc import Callable, Iterator, Mapping
 
     from catalog.models import Model, Platform
+    from catalog.quota_limits import QuotaLimits
     from catalog.scenes import SceneBook
     from catalog.settings import Settings
     from catalog.store.port import Store
@@ -124,7 +124,7 @@ def prepare_order(order: Order, settings: Settings) -> Prepared:
         feed=feed,
         book=book,
         model=model,
-        platform=settings.platform,
+        platform=first_platform(settings),
         causes=_causes(order),
         images=ImageFolder.open(order.images) if order.images else None,
         warnings=warnings,
@@ -363,7 +363,7 @@ def _limits(settings: Settings, model_id: str) -> QuotaLimits:
 
 def _model(order: Order, settings: Settings) -> tuple[Model, tuple[str, ...]]:
     table = load_models(settings.models_file)
-    platform = read_pools(settings, with_keys=False)[0].platform
+    platform = first_platform(settings)
     try:
         model = table.resolve(_asked(order, settings), platform=platform)
     except UnknownModel as exc:

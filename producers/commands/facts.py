@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from catalog.models import Lane, Model, ModelTable, Platform, UnknownModel, load_models
+from catalog.pools import first_platform
 from catalog.settings import read_settings
 from catalog.settings_table import Setting, list_settings
 from producers import display
@@ -33,7 +34,7 @@ def run_models(options: argparse.Namespace) -> int:
     settings = read_settings()
     shelf = Shelf(
         table=load_models(settings.models_file),
-        platform=settings.platform,
+        platform=first_platform(settings),
         chosen=settings.model,
         today=datetime.now(UTC).date(),
     )
