@@ -109,6 +109,7 @@ def recover(desk: Desk) -> float:
     if wait_s == 0:
         rebuild_money(desk, unpublished(desk.store))
         desk.state.finish_recovery()
+        log.info("recovered")
     return wait_s
 
 
