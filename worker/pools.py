@@ -54,10 +54,10 @@ class PooledTurns:
         serving = [(pool, keeper) for pool, keeper in self._keepers if pool.serves(ask.model)]
         if not serving:
             msg = f"no pool of SKUSCENE_POOLS_FILE serves {ask.model}"
-            raise LaneStopped("model.unavailable", msg)
+            raise LaneStopped("model.permission", msg)
         open_ = [one for one in serving if not self._is_out(one[0].name)] or serving
         later: list[tuple[float, int]] = []
-        stopped: LaneStopped | None = None
+        stops: list[LaneStopped] = []
         for at, (pool, keeper) in enumerate(open_):
             try:
                 return self._turn(pool, keeper, ask, most_s=SPILL_AFTER_S)
@@ -67,11 +67,11 @@ class PooledTurns:
                 later.append((exc.retry_after_s, at))
             except LaneStopped as exc:
                 self._leave_alone(pool.name, exc)
-                stopped = exc
+                stops.append(exc)
         if later:
             pool, keeper = open_[min(later)[1]]
             return self._turn(pool, keeper, ask, most_s=None)
-        raise stopped or LaneStopped("model.unavailable", f"no pool serves {ask.model} now")
+        raise stops[0]
 
     def stop(self) -> None:
         """Let nobody wait any longer: the process is told to end."""
