@@ -192,7 +192,7 @@ MUTATIONS: Final = (
     Mutation(
         name="a poisonous render is never isolated",
         where="worker.jobs:_worked",
-        old="if deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:",
+        old="if begun.deaths >= DEATHS_BEFORE_ALONE and desk.alone is not None:",
         new="if False:",
     ),
     Mutation(
