@@ -127,6 +127,7 @@ class Auditor:
         """Lines that a process could not write before it had to end, by process."""
         self._overdrawn: set[str] = set()
         self._slots: dict[str, PlannedSlot] = {}
+        self._dead: set[str] = set()
         self._late_micro: Counter[tuple[str, str]] = Counter()
         """What was spent on an import, or is in doubt, and was booked after its manifest."""
 
@@ -249,7 +250,7 @@ class Auditor:
             for one in self.calls
             if one.claim.startswith(f"{import_id}/")
             # Its process and Redis both gone: only the provider knows of it.
-            and not (self.redis_lost and one.end in {"died", "gone"})
+            and not (self.redis_lost and (one.end in {"died", "gone"} or self._is_unwritten(one)))
         ]
         if budget is None or sum(map(_may_cost, calls)) * PRICE.micro <= budget.micro:
             return
@@ -265,8 +266,19 @@ class Auditor:
             kind = "anyhow"
         self.breaks(f"budget_exceeded.{kind}", f"{import_id}: {budget}, {len(calls)} calls")
 
+    def _is_unwritten(self, call: Call) -> bool:
+        """Whether a picture's line was lost with its process: its slot's end will count it."""
+        return (
+            call.end == "answered"
+            and call.process in self._dead
+            and not any(
+                line.claim == call.claim and line.outcome == "picture" for line in self.ledger()
+            )
+        )
+
     def process_dies(self, process: str) -> None:
         """Excuse what a process could not end."""
+        self._dead.add(process)
         for call in self.calls:
             if call.process == process:
                 if call.end == "open":
