@@ -294,20 +294,25 @@ def _repaired(
         display.say(f"verify {options.id} again when they are done (or use --wait)")
         return report
     try:
-        _check_listened(settings)
-        repairing.wait_for_repairs(services, asked)
+        patience_s = _PATIENCE_S if _is_listened(settings) else _PATIENCE_WITHOUT_WORKER_S
+        repairing.wait_for_repairs(services, asked, patience_s=patience_s)
     except NobodyRepairs as exc:
         display.say(str(exc))
         return report
     return _verified(services.store, options)
 
 
-def _check_listened(settings: Settings) -> None:
+_PATIENCE_S = 60.0
+_PATIENCE_WITHOUT_WORKER_S = 30.0
+
+
+def _is_listened(settings: Settings) -> bool:
+    """Whether a worker answers; one that is at a picture, or at a repair, can't."""
     queue = claims.QUEUE_OF[claims.REPAIR]
-    for found in check_workers(settings):
-        if found.check == f"queue {queue}" and found.outcome == "warning":
-            msg = f"a worker is needed: {found.message}; {found.advice}, then verify again"
-            raise NobodyRepairs(msg)
+    return not any(
+        found.check == f"queue {queue}" and found.outcome == "warning"
+        for found in check_workers(settings)
+    )
 
 
 def run_gallery(options: argparse.Namespace) -> int:

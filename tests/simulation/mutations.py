@@ -208,12 +208,6 @@ MUTATIONS: Final = (
         new="if False:",
     ),
     Mutation(
-        name="a copy of a message ends what is being bought",
-        where="worker.settling:settle_uncalled",
-        old="unless_bought=True",
-        new="unless_bought=False",
-    ),
-    Mutation(
         name="doubt has no end",
         where="worker.attempts:why_used_up",
         old="if tries.doubtful > limits.max_doubtful:",
@@ -343,6 +337,12 @@ MUTATIONS: Final = (
 
 COVERED: Final = (
     Mutation(
+        name="a copy of a message ends what is being bought",
+        where="worker.settling:settle_uncalled",
+        old="unless_bought=True",
+        new="unless_bought=False",
+    ),
+    Mutation(
         name="what an older file forgot is not read back",
         where="worker.reconciler:recover_all",
         old="adopt_parts(desk, plans.read_import(desk.store, import_id))",
@@ -417,6 +417,7 @@ COVERED: Final = (
 )
 """Each of these survives alone: a second guard covers it, or it matters after a known gap only.
 
+- a copy of a message learns with its first word that somebody is at its slot, or that it is settled;
 - a settled slot is hardly ever worked on again;
 - what an older file forgot is found again render by render, only more slowly;
 - a living buyer's lease keeps whoever would bury his call away as well;
