@@ -417,7 +417,7 @@ COVERED: Final = (
 )
 """Each of these survives alone: a second guard covers it, or it matters after a known gap only.
 
-- a copy of a message learns with its first word that somebody is at its slot, or that it is settled;
+- a copy of a message hears with its first word that somebody is at its slot, or that it ended;
 - a settled slot is hardly ever worked on again;
 - what an older file forgot is found again render by render, only more slowly;
 - a living buyer's lease keeps whoever would bury his call away as well;
