@@ -119,7 +119,7 @@ def test_what_failed_is_retried_and_a_lost_redis_costs_nothing(
     }
     assert shop.books()["sold"] == sold + 3
 
-    shop.latency(12.0)
+    shop.latency(9.0)
     shop.skuscene("retry", "one", "--reason", "model.unavailable")
     wait_for(lambda: shop.books()["open"] > 0, timeout_s=20, what="gamma's call in flight")
     again = shop.skuscene("retry", "one")
