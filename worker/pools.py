@@ -84,7 +84,7 @@ class PooledTurns:
             keeper.close()
 
     def _turn(self, pool: Pool, keeper: TurnKeeper, ask: Ask, *, most_s: float | None) -> Turn:
-        return _PooledTurn(self, keeper.take(ask, most_s=most_s), pool)
+        return _PooledTurn(self, keeper.take(ask, most_s=most_s), pool, ask.model)
 
     def _is_out(self, name: str) -> bool:
         with self._guard:
@@ -95,10 +95,10 @@ class PooledTurns:
             self._out_until[name] = self._monotonic() + LEFT_ALONE_S
         log.error("pool_left_alone", pool=name, reason=fault.reason, message=fault.message)
 
-    def spill(self, name: str, fault: LaneStopped) -> RenderError:
+    def spill(self, name: str, model: str, fault: LaneStopped) -> RenderError:
         """A call was refused for its pool's sake: another one may take it, if there is one."""
         self._leave_alone(name, fault)
-        if all(self._is_out(pool.name) for pool, _ in self._keepers):
+        if all(self._is_out(pool.name) for pool, _ in self._keepers if pool.serves(model)):
             return fault
         return Snooze(fault.reason, f"pool {name}: {fault.message}", 0.0)
 
@@ -106,9 +106,10 @@ class PooledTurns:
 class _PooledTurn:
     """A turn that knows its pool."""
 
-    def __init__(self, pools: PooledTurns, turn: Turn, pool: Pool) -> None:
+    def __init__(self, pools: PooledTurns, turn: Turn, pool: Pool, model: str) -> None:
         self._pools = pools
         self._turn = turn
+        self._model = model
         self.pool = pool.name
         self.platform = pool.platform
 
@@ -119,7 +120,9 @@ class _PooledTurn:
     def failed(self, fault: RenderError, *, spent: bool) -> RenderError:
         """Pass it on; what stops this pool alone is a wait for another one's turn."""
         meant = self._turn.failed(fault, spent=spent)
-        return self._pools.spill(self.pool, meant) if isinstance(meant, LaneStopped) else meant
+        if not isinstance(meant, LaneStopped):
+            return meant
+        return self._pools.spill(self.pool, self._model, meant)
 
     def close(self) -> None:
         """Pass it on."""

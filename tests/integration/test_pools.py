@@ -149,6 +149,9 @@ def test_only_a_pool_that_serves_the_model_is_asked(client: redis_py.Redis) -> N
         models=(frozenset({"another"}), frozenset({MODEL})),
     )
 
-    assert turns.take(ASK).pool == "pool-1"
+    turn = turns.take(ASK)
+    assert turn.pool == "pool-1"
     with pytest.raises(LaneStopped, match="serves"):
         turns.take(Ask(model="unknown", tokens=1, micro_usd=1))
+    refused = LaneStopped("model.key_invalid", "the key is refused")
+    assert turn.failed(refused, spent=False) is refused  # the other pool serves another model

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from worker.gemini.settings import GeminiSettings
     from worker.model import TakeRequest
 
+_TRAFFIC_HEADER = "X-Vertex-AI-LLM-Request-Type"
+
 # The server is told to give up a little before we do: its 504 says that nothing was sold, while our
 # own deadline leaves that open.
-_TRAFFIC_HEADER = "X-Vertex-AI-LLM-Request-Type"
 _SERVER_SHARE = 0.95
 _MS = 1000
 
