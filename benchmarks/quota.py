@@ -45,7 +45,7 @@ from catalog.models import load_models
 from catalog.money import Usd
 from catalog.settings import Settings
 from producers.embedded import private_redis
-from tests.support.running import House, house, simulator_process, stop
+from tests.support.running import House, house, simulator_process
 from tests.support.waiting import wait_for
 from worker.simulator.oracle import borne_calls, most_admitted
 from worker.simulator.rules import (
@@ -65,6 +65,7 @@ MEAN_CALL_S = 4 + 16 * 2 / 7
 WARM_S = 60.0
 WORKERS = 2
 CALLS_PER_WORKER = 64
+_STOP_S = 90.0
 TOKENS_PER_CALL = 2_400
 PER_CALL = Usd(36_000)
 
@@ -339,9 +340,13 @@ def _started(
     try:
         yield
     finally:
-        # Its calls in flight need not end: the books are read without them.
-        process.kill() if name != "prepare" else stop(process)
-        process.wait(30)
+        # Told, not killed: a killed supervisor's stage would still write into a folder that goes.
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
 
 
 def _let_run(url: str, row: Row, seconds: float) -> None:

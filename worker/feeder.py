@@ -126,9 +126,17 @@ def _open(desk: Desk, imported: Import, part: PlanPart, token: str) -> bool:
 
 
 def enqueue_products(
-    desk: Desk, imported: Import, part: int, only: AbstractSet[int] | None = None
+    desk: Desk,
+    imported: Import,
+    part: int,
+    only: AbstractSet[int] | None = None,
+    *,
+    is_next: bool = False,
 ) -> None:
-    """Enqueue a shard's products; with ``only``, those that have one of these slots."""
+    """Enqueue a shard's products; with ``only``, those that have one of these slots.
+
+    With ``is_next`` they go before what waits, as urgent ones do.
+    """
     for at, product in enumerate(plans.read_shard(desk.store, imported.import_id, part)):
         if only is not None and only.isdisjoint(slot.index for slot in product.slots):
             continue
@@ -139,7 +147,7 @@ def enqueue_products(
                 import_id=imported.import_id,
                 part=part,
                 product=at,
-                urgent=imported.urgent,
+                urgent=imported.urgent or is_next,
             ),
         )
 

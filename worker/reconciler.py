@@ -75,10 +75,12 @@ def _feed_overdue(desk: Desk, import_id: str, waiting: dict[str, int]) -> None:
     lost = (*died, *overdue[: max(0, len(overdue) - standing)])
     if lost:
         log.warning("fed_again", import_id=import_id, renders=len(lost), died=len(died))
-    for part in sorted({part for part, _ in lost}):
-        slots = {slot for of, slot in lost if of == part}
-        desk.work.expect(import_id, part, slots, within_s=desk.limits.lease_s)
-        enqueue_products(desk, imported, part, only=slots)
+    # What a dead process held is a few renders whose turn it was: they need not queue once more.
+    for slots_of, is_next in ((died, True), (lost[len(died) :], False)):
+        for part in sorted({part for part, _ in slots_of}):
+            slots = {slot for of, slot in slots_of if of == part}
+            desk.work.expect(import_id, part, slots, within_s=desk.limits.lease_s)
+            enqueue_products(desk, imported, part, only=slots, is_next=is_next)
 
 
 def recover(desk: Desk) -> float:

@@ -153,6 +153,24 @@ def test_reconciling_a_busy_import_sends_nothing_again() -> None:
     assert len(place.queue.sent) == sent
 
 
+def test_what_a_dead_worker_held_goes_before_what_waits_and_a_lost_message_does_not() -> None:
+    place = Workplace()
+    place.order("monday", _shard(0))
+    place.run(until=lambda: len(place.queue.of(claims.GENERATE)) == 4)
+    place.memory.begin_work("monday", 0, (1,), "gone", stage="generate", within_s=0.0)
+    place.memory.expect("monday", 0, {2}, within_s=0.0)
+    place.queue.waiting.clear()
+    sent = len(place.queue.of(claims.PREPARE))
+
+    reconcile(place.desk)
+
+    again = place.queue.of(claims.PREPARE)[sent:]
+    assert [(claim.product, claim.urgent) for claim in again] == [(0, True), (1, False)]
+    place.settle_down()
+    assert place.statuses("monday") == {"succeeded": 4}
+    assert place.sold.total() == 4
+
+
 def test_commits_do_not_multiply_while_many_shards_wait_for_one() -> None:
     """Each commit asks for a feed; if each feed asked for all waiting commits, they would grow."""
     place = Workplace()
