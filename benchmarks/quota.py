@@ -199,14 +199,19 @@ def _ours(row: Row, options: argparse.Namespace) -> Seen:
             _prepare(shop, calls)
             with contextlib.ExitStack() as stack:
                 for number in range(WORKERS):
-                    command = ("-m", "producers", "worker", "--queues", "generate")
-                    stack.enter_context(_process(shop, f"generate-{number}", *command))
+                    stack.enter_context(running_worker(shop, f"generate-{number}", "generate"))
                 _let_run(url, row, seconds)
         return Seen.read(folder / "books.jsonl")
 
 
 def _prepare(shop: House, calls: int) -> None:
     """Plan an import, and let its renders wait for workers that buy."""
+    with running_worker(shop, "prepare", "prepare,control"):
+        wait_filled(shop, calls)
+
+
+def wait_filled(shop: House, calls: int) -> None:
+    """Import so many products of one render each, and wait until all are prepared."""
     photos, feed = shop.folder / "photos", shop.folder / "feed.csv"
     photos.mkdir()
     (photos / "photo.jpg").write_bytes(PHOTO.read_bytes())
@@ -215,16 +220,13 @@ def _prepare(shop: House, calls: int) -> None:
         rows.writerow(("sku", "title", "image"))
         rows.writerows((f"S-{n}", f"Product {n}", "photo.jpg") for n in range(calls))
     client = redis.Redis.from_url(shop.variables["SKUSCENE_REDIS_URL"])
-    with _process(shop, "prepare", "-m", "producers", "worker", "--queues", "prepare,control"):
-        ran = shop.skuscene(
-            *("import", str(feed), "--images", str(photos), "--yes", "--id", "quota"),
-            timeout_s=300,
-        )
-        if ran.code != 0:
-            raise SystemExit(ran.err[-800:])
-        wait_for(
-            lambda: client.llen("generate") >= calls, timeout_s=900, what=f"{calls} renders wait"
-        )
+    ran = shop.skuscene(
+        *("import", str(feed), "--images", str(photos), "--yes", "--id", "quota"),
+        timeout_s=300,
+    )
+    if ran.code != 0:
+        raise SystemExit(ran.err[-800:])
+    wait_for(lambda: client.llen("generate") >= calls, timeout_s=900, what=f"{calls} renders wait")
 
 
 def _celery(row: Row, options: argparse.Namespace) -> Seen:
@@ -312,10 +314,17 @@ def _simulated(folder: Path, row: Row, options: argparse.Namespace) -> Iterator[
 
 
 @contextlib.contextmanager
-def _process(shop: House, name: str, *command: str) -> Iterator[None]:
+def running_worker(shop: House, name: str, queues: str) -> Iterator[None]:
+    """Run a worker for some queues while the block runs."""
     log = shop.folder / f"{name}.log"
+    command = ("-m", "producers", "worker", "--queues", queues)
+    ready = len(queues.split(","))
     with _started(shop.folder, name, shop.variables, shop.folder, *command):
-        wait_for(lambda: "worker_ready" in log.read_text(), timeout_s=120, what=f"{name} is ready")
+        wait_for(
+            lambda: log.read_text().count("worker_ready") >= ready,
+            timeout_s=120,
+            what=f"{name} is ready",
+        )
         yield
 
 

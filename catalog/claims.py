@@ -48,6 +48,8 @@ class ImportClaim(Claim):
     """
 
     refeed: bool = False
+    urgent: bool = False
+    """Goes before what is not."""
 
 
 class ShardClaim(Claim):

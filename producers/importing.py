@@ -220,7 +220,12 @@ def hand_over(imported: Import, services: Services, *, refeed: bool = False) -> 
         spent_micro=before.spent.micro,
         doubtful_micro=before.doubtful.micro,
     )
-    claim = ImportClaim(store=services.store_id, import_id=imported.import_id, refeed=refeed)
+    claim = ImportClaim(
+        store=services.store_id,
+        import_id=imported.import_id,
+        refeed=refeed,
+        urgent=imported.urgent,
+    )
     services.queue.enqueue(claims.FEED, claim)
 
 

@@ -99,6 +99,6 @@ def _write(store: Store, claim: ShardClaim, lines: Iterable[ResultLine], revisio
 
 def _go_on(desk: Desk, import_id: str) -> None:
     imported = plans.read_import(desk.store, import_id)
-    claim = ImportClaim(store=desk.store_id, import_id=import_id)
+    claim = ImportClaim(store=desk.store_id, import_id=import_id, urgent=imported.urgent)
     done = len(desk.state.committed(import_id)) == len(imported.parts)
     desk.queue.enqueue(claims.PUBLISH if done else claims.FEED, claim)
