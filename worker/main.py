@@ -11,14 +11,18 @@ import faulthandler
 import signal
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 from catalog.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _COMMAND = "worker"
 
 
-def main() -> int:
-    """Run Celery's worker command with what stands behind its name."""
+def work(arguments: Sequence[str]) -> int:
+    """Run Celery's worker command with what stands behind its name; returns the exit code."""
     # In a container the worker is root of nothing else; Celery's warning would hide our lines.
     warnings.filterwarnings("ignore", message=".*superuser privileges.*")
     # For whoever is on call: where does every thread stand?
@@ -28,12 +32,13 @@ def main() -> int:
 
     from worker.app import make_celery
 
+    # Celery shows them in `ps`.
+    sys.argv = [sys.argv[0], *arguments]
     # "-A worker" comes before the command's name.
-    given = sys.argv[1:]
-    command = len(given) - given[::-1].index(_COMMAND)
+    command = len(arguments) - arguments[::-1].index(_COMMAND)
     try:
         context = CLIContext(app=make_celery(), no_color=None, workdir=None, quiet=True)
-        worker.main(args=given[command:], prog_name="celery worker", obj=context)
+        worker.main(args=list(arguments[command:]), prog_name="celery worker", obj=context)
     except SettingsError as exc:
         sys.stderr.write(f"skuscene worker: {exc}\n")
         return 2
@@ -41,4 +46,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work(sys.argv[1:]))

@@ -25,6 +25,7 @@ from catalog.renders import LedgerLine, Purchase, Tokens
 from catalog.state import State
 from catalog.store.directory import DirectoryStore
 from catalog.store.port import Store
+from tests.support.deaths import process_of
 from tests.support.running import BUCKET, House, house, s3_server
 from tests.support.stores import free_port, opened
 from tests.support.waiting import wait_for
@@ -303,7 +304,7 @@ def test_killed_workers_and_a_store_that_is_away_cost_no_second_purchase(
         if redis_is_emptied:
             with redis.Redis.from_url(shop.variables["SKUSCENE_REDIS_URL"]) as client:
                 client.flushall()
-        os.kill(generate_process(supervisor.pid), signal.SIGKILL)
+        os.kill(process_of(supervisor.pid, "generate"), signal.SIGKILL)
         wait_for(lambda: said(shop, "spooled_picture_found") >= waiting(shop), 30, "them found")
         wait_for(lambda: said(shop, "spooled_picture_refused") >= 3, 30, "puts that fail")
         sold_while_away = shop.books()["sold"]
@@ -332,12 +333,3 @@ def waiting(shop: House) -> int:
 def said(shop: House, event: str) -> int:
     """How often the workers logged an event."""
     return (shop.folder / "workers.log").read_text().count(f'"{event}"')
-
-
-def generate_process(supervisor: int) -> int:
-    """The process that makes the calls."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    for pid in children:
-        if b"generate" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            return int(pid)
-    raise AssertionError(f"{children} under {supervisor} make no calls")

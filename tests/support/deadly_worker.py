@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from catalog.claims import QUEUES
 from catalog.settings import Settings, read_settings
 from tests.support.effects import Orders, Scythe, write_commands
-from worker.supervisor import _command, die_with_parent, stages
+from worker.supervisor import arguments_of, die_with_parent, stages
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -51,7 +51,7 @@ def main() -> int:
         spool=settings.spool_folder,
         writes=write_commands(str(settings.redis_url)),
     )
-    waiting = [_command(stage, "info")[2:] for stage in stages(QUEUES, settings, None)]
+    waiting = [arguments_of(stage, "info") for stage in stages(QUEUES, settings, None)]
     running: dict[int, list[str]] = {}
     stopping = False
 
@@ -72,7 +72,7 @@ def main() -> int:
         if not running:
             break
         ended, status = os.waitpid(-1, 0)
-        sys.stderr.write(f"{running[ended][6]} ended ({os.waitstatus_to_exitcode(status)})\n")
+        sys.stderr.write(f"{running[ended][5]} ended ({os.waitstatus_to_exitcode(status)})\n")
         waiting.append(running.pop(ended))
     return 0 if stopping else 1
 
@@ -90,10 +90,9 @@ def _work(command: list[str], scythe: Scythe) -> int:
     die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     scythe.install()
-    sys.argv = command
-    from worker.main import main as work
+    from worker.main import work
 
-    return work()
+    return work(command)
 
 
 if __name__ == "__main__":

@@ -375,11 +375,11 @@ def process_of(supervisor: int, queue: str) -> int:
         if not entry.name.isdigit():
             continue
         try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            title = (entry / "cmdline").read_bytes().decode()
             parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
         except OSError:
             continue
-        if int(parent) == supervisor and "-Q" in words and queue in words:
+        if int(parent) == supervisor and f"celeryd: {queue}-" in title:
             return int(entry.name)
     message = f"no {queue} process under {supervisor}"
     raise AssertionError(message)
