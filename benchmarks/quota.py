@@ -1,7 +1,7 @@
 """How much of a shared limit is used, and how often is it fought?
 
     python benchmarks/quota.py [--minutes 5] [--peer-minutes 3] [--only NAME] [--seed 1]
-                               [--litellm PYTHON]
+                               [--no-peers] [--litellm PYTHON] [--books FOLDER]
 
 The simulator enforces a limit; two generate workers of Skuscene buy against it on a directory
 store, with nothing else running: the renders wait prepared in the queue. Calls take 4 to 20 s,
@@ -29,6 +29,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -156,7 +157,7 @@ def main() -> int:
         if options.only and row.name not in options.only:
             continue
         _print(row, "Skuscene", _ours(row, options), options.minutes, options)
-        if row.peers:
+        if row.peers and not options.no_peers:
             for name, run in _PEERS.items():
                 if name != "litellm" or options.litellm:
                     _print(row, name, run(row, options), options.peer_minutes, options)
@@ -170,6 +171,8 @@ def _options() -> argparse.Namespace:
     names = [row.name for row in ROWS]
     parser.add_argument("--only", action="append", choices=names, help="this row; may be repeated")
     parser.add_argument("--seed", type=int, default=1, help="the simulator's seed [1]")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--books", type=Path, metavar="FOLDER", help="keep the simulator's books")
     parser.add_argument(
         "--litellm",
         metavar="PYTHON",
@@ -201,7 +204,7 @@ def _ours(row: Row, options: argparse.Namespace) -> Seen:
                 for number in range(WORKERS):
                     stack.enter_context(running_worker(shop, f"generate-{number}", "generate"))
                 _let_run(url, row, seconds)
-        return Seen.read(folder / "books.jsonl")
+        return _read(folder, row, "skuscene", options)
 
 
 def _prepare(shop: House, calls: int) -> None:
@@ -248,7 +251,7 @@ def _celery(row: Row, options: argparse.Namespace) -> Seen:
                 )
                 stack.enter_context(_started(folder, f"w{number}", variables, BASELINES, *command))
             _let_run(url, row, seconds)
-        return Seen.read(folder / "books.jsonl")
+        return _read(folder, row, "celery", options)
 
 
 def _asyncio(row: Row, options: argparse.Namespace) -> Seen:
@@ -271,7 +274,7 @@ def _script(row: Row, options: argparse.Namespace, name: str, interpreter: str, 
         )
         with _started(folder, name, variables, BASELINES, *command, interpreter=interpreter):
             _let_run(url, row, seconds)
-        return Seen.read(folder / "books.jsonl")
+        return _read(folder, row, name.removesuffix(".py"), options)
 
 
 _IN_FLIGHT = WORKERS * CALLS_PER_WORKER
@@ -372,6 +375,13 @@ def _let_run(url: str, row: Row, seconds: float) -> None:
 def _model() -> str:
     name = str(Settings.model_fields["model"].default)
     return load_models().resolve(name, platform="developer").id
+
+
+def _read(folder: Path, row: Row, caller: str, options: argparse.Namespace) -> Seen:
+    if options.books:
+        options.books.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "books.jsonl", options.books / f"{row.name}, {caller}.jsonl")
+    return Seen.read(folder / "books.jsonl")
 
 
 # -- the table -------------------------------------------------------------------------------

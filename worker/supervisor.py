@@ -103,8 +103,9 @@ class Supervisor:
         stage.started_at = time.monotonic()
         if sys.platform == "linux":
             _load(stage)
+        # A daemon is told to stop, should we end by an error; another would be waited for.
         stage.process = _STARTS.Process(
-            target=_run, args=(stage.queue, arguments_of(stage, self._log_level)), daemon=False
+            target=_run, args=(stage.queue, arguments_of(stage, self._log_level)), daemon=True
         )
         # A signal between the fork and what the stage makes of signals would be ours in its copy.
         with _signals_held():

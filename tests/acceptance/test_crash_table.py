@@ -50,7 +50,7 @@ LANDMARKS = {
         *("describe renders/<id>/take-1.jpg", TAKE, "redis end", "redis RPUSH finish"),
     ),
     claims.FINISH: ("web-1024.webp", "merchant-1500.jpg", RECORD, "redis settle"),
-    claims.COMMIT: ("results/part-00000.r1.jsonl.gz", "redis commit", "redis LPUSH control"),
+    claims.COMMIT: ("results/part-00000.r1.jsonl.gz", "redis commit", "redis RPUSH control"),
     claims.PUBLISH: (
         *("gallery/index.html", "manifest.r1.json", "link imports/<import>/manifest.json"),
         *("catalogs/shop/current.json", "redis forget", ".schema.json"),
