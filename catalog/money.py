@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema
@@ -39,10 +40,7 @@ class Usd:
             msg = f"{amount!r} is not an amount of US dollars"
             raise ValueError(msg)  # noqa: TRY004  pydantic turns a ValueError into a finding
         try:
-            dollars = Decimal(str(amount))
-            if not -_MOST <= dollars <= _MOST:
-                raise ValueError(amount)  # noqa: TRY301  one message for all that is wrong
-            return cls(int((dollars * MICRO).to_integral_value(ROUND_HALF_UP)))
+            return cls(_micro(str(amount)))
         except (InvalidOperation, OverflowError, ValueError) as exc:
             msg = f"{amount!r} is not an amount of US dollars, such as 12.50"
             raise ValueError(msg) from exc
@@ -85,6 +83,19 @@ class Usd:
             "description": "US dollars with at most 6 decimals",
         }
         return described
+
+
+@lru_cache(maxsize=1_024)
+def _micro(digits: str) -> int:
+    """Read micro-dollars; kept, since a catalog's pictures have few prices and many lines.
+
+    Raises:
+        InvalidOperation, OverflowError, ValueError: these are no digits, or too many.
+    """
+    dollars = Decimal(digits)
+    if not -_MOST <= dollars <= _MOST:
+        raise ValueError(digits)
+    return int((dollars * MICRO).to_integral_value(ROUND_HALF_UP))
 
 
 ZERO = Usd(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -34,19 +35,25 @@ class RenderSpec:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over every field: equal specs are the same purchase."""
-        # The tag makes room for another way of hashing; changing it buys every catalog again.
-        asked = json.dumps(
-            {"schema": "skuscene.spec/1", **asdict(self)},
-            sort_keys=True,
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
-        return hashlib.sha256(asked.encode()).hexdigest()
+        return _fingerprint(self)
 
     @property
     def render_id(self) -> str:
         """The fingerprint's first 32 hex digits."""
         return self.fingerprint[:ID_LENGTH]
+
+
+@lru_cache(maxsize=1_024)
+def _fingerprint(spec: RenderSpec) -> str:
+    """Hash a spec; kept, since each stage of a render asks for it, some of them twice."""
+    # The tag makes room for another way of hashing; changing it buys every catalog again.
+    asked = json.dumps(
+        {"schema": "skuscene.spec/1", **asdict(spec)},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def seed(fingerprint: str, take_no: int) -> int:

@@ -38,4 +38,4 @@ class Wire(BaseModel):
 
     def changed(self, **fields: Any) -> Self:
         """Copy with some fields replaced, validated again."""
-        return type(self).model_validate({**dict(self), **fields})
+        return type(self).model_validate({**self.__dict__, **fields})
