@@ -12,7 +12,6 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from catalog.claims import QUEUE_OF, QUEUES
 from tests.simulation.faults import FaultPlan
@@ -23,10 +22,10 @@ _MOST_REPEATS = 8
 
 @dataclass(slots=True)
 class Message:
-    """A payload for a task, not to be worked before ``ready_at``."""
+    """A payload for a task, as JSON, not to be worked before ``ready_at``."""
 
     task: str
-    payload: Any
+    payload: bytes
     ready_at: float
 
 
@@ -58,7 +57,7 @@ class Broker:
         self._unacked: dict[int, Delivery] = {}
         self._kept: dict[str, list[Delivery]] = {}
 
-    def put(self, task: str, payload: Any, *, countdown_s: float = 0.0) -> str:
+    def put(self, task: str, payload: bytes, *, countdown_s: float = 0.0) -> str:
         """Take a message in; says what became of it."""
         # Bounded: a message that is snoozed and repeated each time would fill the world.
         again = self._repeats < _MOST_REPEATS and self._rng.random() < self.plan.repeat
@@ -88,11 +87,14 @@ class Broker:
 
     def next_at(self, process: str) -> float:
         """When is there something to take, as far as is known?"""
-        times = [math.inf]
-        times += [one.message.ready_at for one in self._kept.get(process, ())]
-        times += [message.ready_at for message in self._waiting]
-        times += [delivery.noted_until for delivery in self._unacked.values()]
-        return min(times)
+        next_at = math.inf
+        for message in self._waiting:
+            next_at = min(next_at, message.ready_at)
+        for one in self._kept.get(process, ()):
+            next_at = min(next_at, one.message.ready_at)
+        for delivery in self._unacked.values():
+            next_at = min(next_at, delivery.noted_until)
+        return next_at
 
     def ack(self, delivery: Delivery) -> None:
         """Forget a message that was worked."""
@@ -153,7 +155,7 @@ class Broker:
         return delivery
 
     def _give_up_on_late(self, now: float) -> None:
-        for number, delivery in list(self._unacked.items()):
-            if delivery.noted_until <= now:
-                del self._unacked[number]
-                self._waiting.append(delivery.message)
+        late = [one for one in self._unacked.values() if one.noted_until <= now]
+        for delivery in late:
+            del self._unacked[delivery.number]
+            self._waiting.append(delivery.message)

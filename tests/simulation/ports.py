@@ -157,6 +157,8 @@ class StoreClient:
     def _call(self, method: str, key: str, act: Callable[[], T]) -> T:
         world = self._world
         world.effect(self._process, f"store.{method} {key}")
+        if not world.may_store_fail:
+            return act()
         failed = world.store_fails()
         if failed == "before":
             raise StoreUnavailable("simulated: not there")
@@ -196,12 +198,15 @@ class StateClient:
 
     def __getattr__(self, name: str) -> Any:
         world, process = self._world, self._process
-        method = getattr(world.redis, name)
-
-        effect, seen = f"state.{name}", _SEEN.get(name)
+        method, effect = getattr(world.redis, name), world.effect
+        told, seen = f"state.{name}", _SEEN.get(name)
 
         def call(*args: Any, **named: Any) -> Any:
-            world.effect(process, effect, args)
+            effect(process, told, args)
+            return method(*args, **named)
+
+        def call_that_may_fail(*args: Any, **named: Any) -> Any:
+            effect(process, told, args)
             failed = world.redis_fails()
             if failed == "before":
                 raise StateUnavailable("simulated: not there")
@@ -212,8 +217,9 @@ class StateClient:
                 raise StateUnavailable("simulated: the reply was lost")
             return done
 
-        setattr(self, name, call)
-        return call
+        plain = seen is None and not world.may_redis_fail
+        setattr(self, name, call if plain else call_that_may_fail)
+        return getattr(self, name)
 
     @contextmanager
     def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
@@ -249,7 +255,7 @@ class QueueClient:
         failed = world.redis_fails()
         if failed == "before":
             raise QueueUnavailable("simulated: not there")
-        world.broker.put(task, claim.model_dump(mode="json"), countdown_s=countdown_s)
+        world.broker.put(task, claim.to_json(), countdown_s=countdown_s)
         if failed == "after":
             raise QueueUnavailable("simulated: the reply was lost")
 

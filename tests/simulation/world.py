@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import gzip
 import hashlib
 import itertools
 import json
@@ -165,7 +166,7 @@ class _Ledger(StoreLedger):
     """The real ledger; its thread is a fiber, and its lock lets others run."""
 
     def __init__(self, store: Store, world: World, process: Process) -> None:
-        booked = StateClient(world, process).booked
+        booked = process.state.booked
         super().__init__(
             store,
             worker=process.name,
@@ -186,8 +187,8 @@ class _Spool(Spool):
         super().__init__(
             folder,
             store,
-            cast("Any", StateClient(world, process)),
-            cast("Any", StateClient(world, process)),
+            process.state,
+            process.state,
             process.ledger,
             host=folder.name,
             put_deadline_s=LIMITS.put_deadline_s,
@@ -245,7 +246,7 @@ class Process:
         self.fibers: list[Fiber] = []
         self.working = 0
         store = cast("Store", StoreClient(world, self))
-        state = cast("Any", StateClient(world, self))
+        state = self.state = cast("Any", StateClient(world, self))
         self.leases = _Leases(state, world, self)
         self.holds = _Holds(state, world, self)
         self.ledger = _Ledger(store, world, self)
@@ -373,8 +374,8 @@ class Process:
     def _worked(self, delivery: Delivery) -> None:
         message = delivery.message
         stage = WORK[message.task]
-        job = self.world.begin(message.task, message.payload)
-        payload = json.loads(json.dumps(message.payload))
+        payload = json.loads(message.payload)
+        job = self.world.begin(message.task, payload)
         try:
             jobs.run(message.task, payload, stage, self.desk_)
         except jobs.Outage:
@@ -420,6 +421,11 @@ class World:
             **{name: getattr(LIMITS, name) for name in Limits.__dataclass_fields__}
             | {"window": self.plan.window}
         )
+        plan = self.plan
+        self.may_store_fail = bool(plan.store_fails or plan.store_away)
+        self.may_redis_fail = bool(plan.redis_fails or plan.redis_away)
+        self._may_be_hit = bool(plan.most_crashes or plan.slow)
+        """Whether anything can happen to a process at an effect."""
         self.processes: list[Process] = []
         self.born: list[Process] = []
         """Every process there ever was."""
@@ -484,7 +490,7 @@ class World:
         Raises:
             Killed: it did.
         """
-        scheduler, plan = self.scheduler, self.plan
+        scheduler = self.scheduler
         scheduler.pause()
         me = scheduler.current
         self.effects += 1
@@ -495,8 +501,11 @@ class World:
         job = self._jobs.get(me)
         if job is not None and job.calls:
             self.auditor.does(job.calls, name)
-        if scheduler.now >= self._kind_at or process is None or process.is_lone:
+        if not self._may_be_hit or scheduler.now >= self._kind_at:
             return
+        if process is None or process.is_lone:
+            return
+        plan = self.plan
         if self.crashes < plan.most_crashes and self.rng.random() < plan.crash:
             victim = process if self.rng.random() < 0.7 else self.rng.choice(self.processes)
             self.crash(victim)
@@ -512,8 +521,7 @@ class World:
 
     def store_fails(self) -> str:
         """Whether the store fails now, and if so, before or after it did what was asked."""
-        plan = self.plan
-        if not (plan.store_fails or plan.store_away) or self.scheduler.now >= self._kind_at:
+        if not self.may_store_fail or self.scheduler.now >= self._kind_at:
             return ""
         if self.is_store_away:
             return self._store_failed("before")
@@ -530,8 +538,7 @@ class World:
 
     def redis_fails(self) -> str:
         """Whether Redis fails now, and if so, before or after it did what was asked."""
-        plan = self.plan
-        if not (plan.redis_fails or plan.redis_away) or self.scheduler.now >= self._kind_at:
+        if not self.may_redis_fail or self.scheduler.now >= self._kind_at:
             return ""
         if self.is_redis_away:
             return "before"
@@ -905,6 +912,17 @@ def _schema_of(name: str) -> bytes:
     return schema_of(name)
 
 
+_decompressed = functools.lru_cache(maxsize=256)(gzip.decompress)
+
+
+def _not_bound(**_facts: object) -> contextlib.nullcontext[None]:
+    """Nobody reads here what a line of the log is about; saying it is a twentieth of a run."""
+    return _NOWHERE
+
+
+_NOWHERE: Final = contextlib.nullcontext()
+
+
 def _build_gallery(_imported: object, manifest: Any, lines: Iterator[Any]) -> Iterator[GalleryFile]:
     """A page without its drawing, which takes longer than all the rest of a run."""
     shown = [line.slot for line in lines]
@@ -936,6 +954,8 @@ def _patched(world: World) -> Iterator[None]:
         (worker.publish, "schema_of", _schema_of),
         (Wire, "model_validate_json", classmethod(cast("Any", _read))),
         (worker.publish, "build_gallery", _build_gallery),
+        (gzip, "decompress", _decompressed),
+        (structlog.contextvars, "bound_contextvars", _not_bound),
     ]
     # As they stand there: what a class has inherited is taken away again, not bound to it for good.
     before = [(module, name, vars(module).get(name)) for module, name, _ in changes]
