@@ -25,7 +25,7 @@ class Message:
     """A payload for a task, as JSON, not to be worked before ``ready_at``."""
 
     task: str
-    payload: bytes
+    payload: str
     ready_at: float
 
 
@@ -57,7 +57,7 @@ class Broker:
         self._unacked: dict[int, Delivery] = {}
         self._kept: dict[str, list[Delivery]] = {}
 
-    def put(self, task: str, payload: bytes, *, countdown_s: float = 0.0) -> str:
+    def put(self, task: str, payload: str, *, countdown_s: float = 0.0) -> str:
         """Take a message in; says what became of it."""
         # Bounded: a message that is snoozed and repeated each time would fill the world.
         again = self._repeats < _MOST_REPEATS and self._rng.random() < self.plan.repeat

@@ -255,7 +255,7 @@ class QueueClient:
         failed = world.redis_fails()
         if failed == "before":
             raise QueueUnavailable("simulated: not there")
-        world.broker.put(task, claim.to_json(), countdown_s=countdown_s)
+        world.broker.put(task, claim.model_dump_json(), countdown_s=countdown_s)
         if failed == "after":
             raise QueueUnavailable("simulated: the reply was lost")
 

@@ -36,6 +36,7 @@ import producers.control
 import producers.retrying
 import worker.buying
 import worker.feeder
+import worker.jobs
 import worker.leases
 import worker.ledger
 import worker.parking
@@ -49,6 +50,7 @@ from catalog.imports import Control, Import
 from catalog.models import load_models
 from catalog.money import Usd
 from catalog.queue import QueueUnavailable
+from catalog.reading import read_claim
 from catalog.results import ResultLine
 from catalog.revisions import open_revision
 from catalog.schemas import schema_of
@@ -294,7 +296,7 @@ class Process:
 
         def work() -> None:
             stage = WORK[task]
-            payload = claim.model_dump(mode="json")
+            payload = claim.model_dump_json()
             job = self.world.begin(task, payload)
             try:
                 jobs.run(task, payload, stage, process.desk_)
@@ -374,10 +376,9 @@ class Process:
     def _worked(self, delivery: Delivery) -> None:
         message = delivery.message
         stage = WORK[message.task]
-        payload = json.loads(message.payload)
-        job = self.world.begin(message.task, payload)
+        job = self.world.begin(message.task, message.payload)
         try:
-            jobs.run(message.task, payload, stage, self.desk_)
+            jobs.run(message.task, message.payload, stage, self.desk_)
         except jobs.Outage:
             self._job_ends(job, acked=False)
             self._retry(delivery)
@@ -598,8 +599,9 @@ class World:
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def begin(self, task: str, payload: Any) -> Job:
+    def begin(self, task: str, sent: str) -> Job:
         """Remember what this fiber is at."""
+        payload = _payload(sent)
         claim = f"{payload['import_id']}/{task}"
         if "slot" in payload:
             claim = claim_name(payload["import_id"], payload["part"], payload["slot"])
@@ -912,6 +914,15 @@ def _schema_of(name: str) -> bytes:
     return schema_of(name)
 
 
+_payload = functools.lru_cache(maxsize=256)(json.loads)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_claim(task: str, sent: str) -> claims.Claim:
+    """A message comes again and again, to be put off; each time it is the same claim."""
+    return read_claim(task, json.loads(sent))
+
+
 _decompressed = functools.lru_cache(maxsize=256)(gzip.decompress)
 
 
@@ -955,6 +966,7 @@ def _patched(world: World) -> Iterator[None]:
         (Wire, "model_validate_json", classmethod(cast("Any", _read))),
         (worker.publish, "build_gallery", _build_gallery),
         (gzip, "decompress", _decompressed),
+        (worker.jobs, "read_claim", _read_claim),
         (structlog.contextvars, "bound_contextvars", _not_bound),
     ]
     # As they stand there: what a class has inherited is taken away again, not bound to it for good.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from catalog.claims import QUEUE_OF, QUEUES, Claim
@@ -49,6 +51,8 @@ class MemoryStore:
         self.calls: list[tuple[str, str]] = []
         self.before: Callable[[str, str], None] = _nothing
         self._objects: dict[str, Stored] = {}
+        self._order: list[str] = []
+        """Its keys, in order: listings are many, and most find nothing."""
         self._guard = threading.Lock()
         self._failures: list[Exception] = []
         self._replies_to_lose = 0
@@ -74,9 +78,9 @@ class MemoryStore:
         with self._guard:
             stored = self._objects.get(key)
             if stored is None:
-                stored = self._objects[key] = _stored(key, content, media_type, metadata)
+                stored = self._keep(_stored(key, content, media_type, metadata))
         self._reply()
-        return Created(key=key, sha256=stored.sha256, won=stored.content == content)
+        return Created(key=key, sha256=stored.etag, won=stored.content == content)
 
     def replace(self, key: str, content: bytes, *, media_type: str, etag: str | None) -> str:
         self._begin("replace", key)
@@ -86,7 +90,7 @@ class MemoryStore:
                 if (found.etag if found else None) != etag:
                     msg = f"{key} was changed by somebody else"
                     raise Conflict(msg)
-                found = self._objects[key] = _stored(key, content, media_type, {})
+                found = self._keep(_stored(key, content, media_type, {}))
         self._reply()
         return found.etag
 
@@ -101,21 +105,21 @@ class MemoryStore:
     def list(self, prefix: str) -> Iterator[Listed]:
         self._begin("list", prefix)
         with self._guard:
-            found = sorted(item for item in self._objects.items() if item[0].startswith(prefix))
-        for key, stored in found:
-            yield Listed(key=key, size_bytes=len(stored.content))
+            found = [self._objects[key] for key in self._from(prefix)]
+        for stored in found:
+            yield Listed(key=stored.key, size_bytes=len(stored.content))
 
     def delete(self, key: str) -> None:
         self._begin("delete", key)
         with self._guard:
-            self._objects.pop(key, None)
+            self._drop(key)
 
     # -- for tests ---------------------------------------------------------------------------
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Every key there is, in order."""
-        return tuple(sorted(self._objects))
+        return tuple(self._order)
 
     def content(self, key: str) -> bytes:
         """The bytes under a key that must be there; counts as no call."""
@@ -124,9 +128,27 @@ class MemoryStore:
     def damage(self, key: str, content: bytes | None) -> None:
         """Change an object behind everybody's back; ``None`` removes it."""
         with self._guard:
-            old = self._objects.pop(key)
+            old = self._objects[key]
+            self._drop(key)
             if content is not None:
-                self._objects[key] = _stored(key, content, old.media_type, old.metadata)
+                self._keep(_stored(key, content, old.media_type, old.metadata))
+
+    def _keep(self, stored: Stored) -> Stored:
+        if stored.key not in self._objects:
+            insort(self._order, stored.key)
+        self._objects[stored.key] = stored
+        return stored
+
+    def _drop(self, key: str) -> None:
+        if self._objects.pop(key, None) is not None:
+            self._order.remove(key)
+
+    def _from(self, prefix: str) -> Iterator[str]:
+        order = self._order
+        for at in range(bisect_left(order, prefix), len(order)):
+            if not order[at].startswith(prefix):
+                return
+            yield order[at]
 
     def _begin(self, method: str, key: str) -> None:
         _check_key(key, whole=method != "list")
@@ -163,9 +185,11 @@ def _stored(key: str, content: bytes, media_type: str, metadata: Mapping[str, st
     )
 
 
+_STATUSES = tuple(status.value for status in Status)
 _NO_SEGMENTS = frozenset(("", ".", ".."))
 
 
+@lru_cache(maxsize=4_096)
 def _check_key(key: str, *, whole: bool) -> None:
     # The strictest of the real ones (a directory) decides what a key is.
     segments = key.split("/") if whole else key.split("/")[:-1]
@@ -345,11 +369,12 @@ class MemoryState:
                 return None
             lines = [line for shard in known.open.values() for line in shard.outcomes.values()]
             parts = known.committed.values()
-            settled = {
-                status.value: sum(line.status is status for line in lines)
-                + sum(getattr(part.counts, status.value) for part in parts)
-                for status in Status
-            }
+            settled = dict.fromkeys(_STATUSES, 0)
+            for line in lines:
+                settled[line.status.value] += 1
+            for part in parts:
+                for status in _STATUSES:
+                    settled[status] += getattr(part.counts, status)
             return Progress(
                 counts=RenderCounts(
                     expected=known.renders,
@@ -498,16 +523,15 @@ class MemoryState:
                 if was[0] == stage and was[2] != worker and was[1] > now:
                     return Begun(recovery=recovery, is_busy=True)
             tries = self._tries.setdefault(import_id, Counter())
-            for slot in slots:
-                if (part, slot) not in known.due:
-                    continue
+            still_open = [slot for slot in slots if (part, slot) in known.due]
+            for slot in still_open:
                 was = known.work.get((part, slot), ("", now + 1, ""))
                 if was[1] <= now and was[0] != WAITING:
                     tries[f"{was[0]}:{part}:{slot}"] += 1
                 known.due[part, slot] = now + within_s
                 known.work[part, slot] = (stage, now + within_s, worker)
-            still_open = [slot for slot in slots if (part, slot) in known.due]
-            deaths = max((tries[f"{stage}:{part}:{slot}"] for slot in still_open), default=0)
+            names = (f"{stage}:{part}:{slot}" for slot in still_open)
+            deaths = max((tries.get(name, 0) for name in names), default=0)
             return Begun(recovery=recovery, deaths=deaths, is_open=bool(still_open))
 
     def go_on_working(
