@@ -189,37 +189,44 @@ _SEEN: Final = {
 """What the auditor has to know of what processes do to Redis."""
 
 
+def _call(name: str) -> Callable[..., Any]:
+    """A call to Redis in a world where it never fails."""
+    method, effect = getattr(SimulatedRedis, name), f"state.{name}"
+
+    def call(self: StateClient, *args: Any, **named: Any) -> Any:
+        self._effect(self._process, effect, args)
+        return method(self._redis, *args, **named)
+
+    return call
+
+
+def _call_that_may_fail(name: str) -> Callable[..., Any]:
+    """A call to Redis that may fail, or of which the auditor has to know."""
+    method, effect, seen = getattr(SimulatedRedis, name), f"state.{name}", _SEEN.get(name)
+
+    def call(self: StateClient, *args: Any, **named: Any) -> Any:
+        self._effect(self._process, effect, args)
+        failed = self._world.redis_fails()
+        if failed == "before":
+            raise StateUnavailable("simulated: not there")
+        done = method(self._redis, *args, **named)
+        if seen is not None:
+            seen(self._world, self._process, args, done)
+        if failed == "after":
+            raise StateUnavailable("simulated: the reply was lost")
+        return done
+
+    return call
+
+
 class StateClient:
-    """A process's way to what Redis knows."""
+    """A process's way to what Redis knows; see ``reach_redis``."""
 
     def __init__(self, world: World, process: Process | None) -> None:
         self._world = world
         self._process = process
-
-    def __getattr__(self, name: str) -> Any:
-        world, process = self._world, self._process
-        method, effect = getattr(world.redis, name), world.effect
-        told, seen = f"state.{name}", _SEEN.get(name)
-
-        def call(*args: Any, **named: Any) -> Any:
-            effect(process, told, args)
-            return method(*args, **named)
-
-        def call_that_may_fail(*args: Any, **named: Any) -> Any:
-            effect(process, told, args)
-            failed = world.redis_fails()
-            if failed == "before":
-                raise StateUnavailable("simulated: not there")
-            done = method(*args, **named)
-            if seen is not None:
-                seen(world, process, args, done)
-            if failed == "after":
-                raise StateUnavailable("simulated: the reply was lost")
-            return done
-
-        plain = seen is None and not world.may_redis_fail
-        setattr(self, name, call if plain else call_that_may_fail)
-        return getattr(self, name)
+        self._redis = world.redis
+        self._effect = world.effect
 
     @contextmanager
     def feeder(self, import_id: str, token: str, *, ttl_s: float) -> Iterator[bool]:
@@ -240,6 +247,33 @@ class StateClient:
         if failed == "after":
             raise StateUnavailable("simulated: the reply was lost")
         return done
+
+
+_REDIS: Final = [
+    name
+    for name in vars(MemoryState)
+    if not name.startswith("_") and name not in {"clear", "feeder"}
+]
+"""What a process may ask of Redis."""
+
+
+class _CertainClient(StateClient):
+    """The way to a Redis that never fails."""
+
+
+class _UncertainClient(StateClient):
+    """The way to a Redis that may fail."""
+
+
+# Once for all worlds: a call made for each process of each world took longer than to call it.
+for _name in _REDIS:
+    setattr(_CertainClient, _name, (_call_that_may_fail if _name in _SEEN else _call)(_name))
+    setattr(_UncertainClient, _name, _call_that_may_fail(_name))
+
+
+def reach_redis(world: World, process: Process | None) -> Any:
+    """A process's way to what Redis knows, with all that it may be asked."""
+    return (_UncertainClient if world.may_redis_fail else _CertainClient)(world, process)
 
 
 class QueueClient:

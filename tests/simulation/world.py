@@ -70,9 +70,9 @@ from tests.simulation.ports import (
     QueueClient,
     ShopClient,
     SimulatedRedis,
-    StateClient,
     StoreClient,
     at,
+    reach_redis,
 )
 from tests.support.desk import MONDAY, PRICE, STORE_ID, Wanted, _plan, wanted
 from tests.support.memory import MemoryStore
@@ -83,7 +83,7 @@ from worker.holds import HoldKeeper
 from worker.leases import LeaseKeeper
 from worker.ledger import StoreLedger
 from worker.ports import Desk, Limits, SilentHolds
-from worker.spool import Spool
+from worker.spool import Spool, SpooledAnswer, _Folder
 from worker.tasks import WORK
 
 LEASE_S: Final = 18.0
@@ -182,6 +182,21 @@ class _Ledger(StoreLedger):
         process.spawn("ledger", self._tick)
 
 
+class _Shelf(_Folder):
+    """The real folder, which nobody lists before there is something in it."""
+
+    def __init__(self, path: Path, used: set[Path]) -> None:
+        super().__init__(path)
+        self._used = used
+
+    def write(self, answer: SpooledAnswer, content: bytes) -> tuple[Path, int]:
+        self._used.add(self.path)
+        return super().write(answer, content)
+
+    def files(self) -> list[Path]:
+        return super().files() if self.path in self._used else []
+
+
 class _Spool(Spool):
     """The real spool in a real folder; its thread is a fiber, its process lets go when killed."""
 
@@ -200,6 +215,7 @@ class _Spool(Spool):
             monotonic=lambda: world.now,
             background=False,
         )
+        self._folder = _Shelf(folder, world.shelves)
         self._draining = cast("Any", Guard(world.scheduler))
         self._stopped = cast("Any", Flag(world.scheduler))
         process.spawn("spool", self._drain)
@@ -248,7 +264,7 @@ class Process:
         self.fibers: list[Fiber] = []
         self.working = 0
         store = cast("Store", StoreClient(world, self))
-        state = self.state = cast("Any", StateClient(world, self))
+        state = self.state = reach_redis(world, self)
         self.leases = _Leases(state, world, self)
         self.holds = _Holds(state, world, self)
         self.ledger = _Ledger(store, world, self)
@@ -417,6 +433,8 @@ class World:
         self.auditor = Auditor(self.store, self.plan, LIMITS, self.scheduler.now)
         self.auditor.spent = self.redis.spent
         self.spools = Path(tempfile.gettempdir()) / f"sks-simulation-{os.getpid()}-{seed}"
+        self.shelves: set[Path] = set()
+        """Folders of spools that something was written to."""
         self.auditor.spools = self.spools
         self.limits = Limits(
             **{name: getattr(LIMITS, name) for name in Limits.__dataclass_fields__}
@@ -463,14 +481,14 @@ class World:
     @property
     def is_redis_away(self) -> bool:
         """Whether nobody reaches Redis now."""
-        since = self.since_start
-        return any(begin <= since < end for begin, end in self.plan.redis_away)
+        away = self.plan.redis_away
+        return bool(away) and _is_within(self.since_start, away)
 
     @property
     def is_store_away(self) -> bool:
         """Whether nobody reaches the store now."""
-        since = self.since_start
-        return self.is_faulty and any(begin <= since < end for begin, end in self.plan.store_away)
+        away = self.plan.store_away
+        return bool(away) and self.is_faulty and _is_within(self.since_start, away)
 
     def clock(self) -> datetime:
         """The same as aware time."""
@@ -630,7 +648,8 @@ class World:
         except Exception as exc:  # noqa: BLE001  a fault of the simulation is a failure of the run
             self.auditor.breaks("simulation_broke", repr(exc))
         finally:
-            shutil.rmtree(self.spools, ignore_errors=True)
+            if self.shelves:
+                shutil.rmtree(self.spools, ignore_errors=True)
         return Verdict(
             seed=self.seed,
             broken=tuple(self.auditor.broken),
@@ -790,7 +809,7 @@ class World:
         services = Services(
             store=cast("Store", StoreClient(self, None)),
             store_id=STORE_ID,
-            state=cast("Any", StateClient(self, None)),
+            state=reach_redis(self, None),
             queue=cast("Any", QueueClient(self, None)),
         )
         while True:
@@ -872,6 +891,10 @@ class World:
         return digest.hexdigest()
 
 
+def _is_within(moment: float, spans: tuple[tuple[float, float], ...]) -> bool:
+    return any(begin <= moment < end for begin, end in spans)
+
+
 def simulate(seed: int, *, trace: bool = False) -> Verdict:
     """Play one seed."""
     world = World(seed, trace=trace)
@@ -923,6 +946,10 @@ def _read_claim(task: str, sent: str) -> claims.Claim:
     return read_claim(task, json.loads(sent))
 
 
+def _synced(_file: int) -> None:
+    """Leave it to the kernel."""
+
+
 _decompressed = functools.lru_cache(maxsize=256)(gzip.decompress)
 
 
@@ -966,6 +993,7 @@ def _patched(world: World) -> Iterator[None]:
         (Wire, "model_validate_json", classmethod(cast("Any", _read))),
         (worker.publish, "build_gallery", _build_gallery),
         (gzip, "decompress", _decompressed),
+        (os, "fsync", _synced),  # what is played is the death of processes, not of machines
         (worker.jobs, "read_claim", _read_claim),
         (structlog.contextvars, "bound_contextvars", _not_bound),
     ]

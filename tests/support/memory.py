@@ -153,7 +153,8 @@ class MemoryStore:
     def _begin(self, method: str, key: str) -> None:
         _check_key(key, whole=method != "list")
         self.calls.append((method, key))
-        self.before(method, key)
+        if self.before is not _nothing:
+            self.before(method, key)
         if self._failures:
             with self._guard:
                 failure = self._failures.pop(0) if self._failures else None
@@ -450,7 +451,7 @@ class MemoryState:
             known.open[part] = _Shard(status=status, outcomes=lines)
             for slot in set(range(slots)) - set(lines):
                 known.due[part, slot] = self._clock() + within_s
-            tries = self._tries.setdefault(import_id, Counter())
+            tries = self._tries_of(import_id)
             for slot, micro in (paid_micro or {}).items():
                 for name in (f"m:{part}:{slot}", f"w:{part}:{slot}"):
                     tries[name] = max(tries[name], micro)
@@ -481,7 +482,7 @@ class MemoryState:
             if shard is None:
                 return Settled(changed=False, left=-1)
             changed = slot < len(shard.status) and shard.status[slot] is None
-            tries = self._tries.setdefault(line.import_id, Counter())
+            tries = self._tries_of(line.import_id)
             at = f"{part}:{slot}"
             if unless_bought and (tries[f"o:{at}"] or tries[f"m:{at}"] > line.cost_usd.micro):
                 changed = False
@@ -522,7 +523,7 @@ class MemoryState:
                 was = known.work.get((part, slot), ("", 0.0, ""))
                 if was[0] == stage and was[2] != worker and was[1] > now:
                     return Begun(recovery=recovery, is_busy=True)
-            tries = self._tries.setdefault(import_id, Counter())
+            tries = self._tries_of(import_id)
             still_open = [slot for slot in slots if (part, slot) in known.due]
             for slot in still_open:
                 was = known.work.get((part, slot), ("", now + 1, ""))
@@ -565,7 +566,7 @@ class MemoryState:
                 del known.work[part, slot]
                 if (part, slot) in known.due:
                     if stage != WAITING:
-                        self._tries.setdefault(import_id, Counter())[f"{stage}:{part}:{slot}"] += 1
+                        self._tries_of(import_id)[f"{stage}:{part}:{slot}"] += 1
                     died.append((part, slot))
             return tuple(died)
 
@@ -736,13 +737,13 @@ class MemoryState:
 
     def tries(self, import_id: str, part: int, slot: int) -> Tries:
         with self._there():
-            tries = self._tries.get(import_id, Counter())
+            tries: Mapping[str, int] = self._tries.get(import_id, {})
             at = f"{part}:{slot}"
             return Tries(
-                attempts=tries[f"a:{at}"],
-                doubtful=tries[f"d:{at}"],
-                wasted_micro=tries[f"w:{at}"],
-                paid_micro=tries[f"m:{at}"],
+                attempts=tries.get(f"a:{at}", 0),
+                doubtful=tries.get(f"d:{at}", 0),
+                wasted_micro=tries.get(f"w:{at}", 0),
+                paid_micro=tries.get(f"m:{at}", 0),
                 reason=self._reasons.get((import_id, at), ""),
             )
 
@@ -758,7 +759,7 @@ class MemoryState:
         with self._there():
             self._spent[import_id] = max(self._spent.get(import_id, 0), spent)
             self._doubtful[import_id] = max(self._doubtful.get(import_id, 0), doubtful)
-            tries = self._tries.setdefault(import_id, Counter())
+            tries = self._tries_of(import_id)
             for name, value in slots.items():
                 tries[name] = max(tries[name], value)
             for at, reason in reasons.items():
@@ -829,7 +830,13 @@ class MemoryState:
             self._reasons[call.import_id, at] = line.reason or ""
 
     def _slots(self, call: OpenCall) -> Counter[str]:
-        return self._tries.setdefault(call.import_id, Counter())
+        return self._tries_of(call.import_id)
+
+    def _tries_of(self, import_id: str) -> Counter[str]:
+        tries = self._tries.get(import_id)
+        if tries is None:
+            tries = self._tries[import_id] = Counter()
+        return tries
 
     def _is_current(self, call: OpenCall) -> bool:
         known = self._calls.get(call.render_id)
