@@ -133,7 +133,8 @@ class Scheduler:
             return
         if fiber.ready:
             self._lie_down(fiber)
-        heappush(self._asleep, (until, fiber.number, fiber))
+        if until < math.inf:  # else it waits to be woken
+            heappush(self._asleep, (until, fiber.number, fiber))
 
     def _rise(self, fiber: Fiber) -> None:
         fiber.ready = True
@@ -186,8 +187,6 @@ class Scheduler:
             until, _, fiber = heappop(asleep)
             if fiber.ready or fiber.done or fiber.wake_at != until:
                 continue  # woken since
-            if until == math.inf:
-                return False
             if self._ready and until > self.now:
                 heappush(asleep, (until, fiber.number, fiber))
                 break
@@ -246,6 +245,33 @@ class Flag:
             finally:
                 self._waiting.remove(me)
         return self._set
+
+
+class Ticks(Flag):
+    """A flag that a thread waits for between two ticks.
+
+    While ``is_idle`` a tick would do nothing, so the thread sleeps until it is told that there is
+    ``work``; then it ticks when it would have, had it never slept.
+    """
+
+    def __init__(self, scheduler: Scheduler, is_idle: Callable[[], bool]) -> None:
+        super().__init__(scheduler)
+        self._is_idle = is_idle
+
+    def work(self) -> None:
+        """There may be something to do at the next tick."""
+        for fiber in self._waiting:
+            if fiber.wake_at == math.inf:
+                self._scheduler.wake(fiber)
+
+    def wait(self, timeout: float) -> bool:
+        scheduler = self._scheduler
+        next_at = scheduler.now + timeout
+        while self._is_idle() and not self._set:
+            super().wait(math.inf)
+            missed = math.ceil((scheduler.now - next_at) / timeout)
+            next_at += max(0, missed) * timeout
+        return super().wait(next_at - scheduler.now)
 
 
 class Guard:

@@ -63,7 +63,7 @@ from producers.services import Services
 from tests.simulation.auditor import Auditor, Broken, Call
 from tests.simulation.broker import Broker, Delivery
 from tests.simulation.faults import FaultPlan, drawn
-from tests.simulation.fibers import Fiber, Flag, Guard, Killed, Scheduler
+from tests.simulation.fibers import Fiber, Flag, Guard, Killed, Scheduler, Ticks
 from tests.simulation.ports import (
     DeadlyImaging,
     ModelClient,
@@ -141,12 +141,14 @@ class _Leases(LeaseKeeper):
         super().__init__(state, ttl_s=LEASE_S, renew_s=RENEW_S, beat=state.beat)
         self._process = process
         self._running = False
-        self._stopped = cast("Any", Flag(world.scheduler))
+        self._ticks = Ticks(world.scheduler, lambda: not self._held)
+        self._stopped = cast("Any", self._ticks)
 
     def _start(self) -> None:
         if not self._running:
             self._running = True
             self._process.spawn("leases", self._renew)
+        self._ticks.work()
 
 
 class _Holds(HoldKeeper):
@@ -156,12 +158,14 @@ class _Holds(HoldKeeper):
         super().__init__(state, worker=process.name, ttl_s=LEASE_S, renew_s=RENEW_S)
         self._process = process
         self._running = False
-        self._stopped = cast("Any", Flag(world.scheduler))
+        self._ticks = Ticks(world.scheduler, lambda: not self._held)
+        self._stopped = cast("Any", self._ticks)
 
     def _start(self) -> None:
         if not self._running:
             self._running = True
             self._process.spawn("holds", self._speak)
+        self._ticks.work()
 
 
 class _Ledger(StoreLedger):
@@ -177,9 +181,12 @@ class _Ledger(StoreLedger):
             booked=booked,
         )
         self._guard = cast("Any", Guard(world.scheduler))
-        self._stopped = cast("Any", Flag(world.scheduler))
-        self._thread = cast("Any", "a fiber")
+        self._ticks = Ticks(world.scheduler, lambda: not (self._waiting or self._owed))
+        self._stopped = cast("Any", self._ticks)
         process.spawn("ledger", self._tick)
+
+    def _start(self) -> None:
+        self._ticks.work()
 
 
 class _Shelf(_Folder):
