@@ -933,7 +933,7 @@ _KEPT_BY_STORE: Final[tuple[Any, ...]] = (
 """What the core keeps by store would keep the store's whole world."""
 
 
-@functools.lru_cache(maxsize=4_096)
+@functools.lru_cache(maxsize=512)
 def _read(shape: type[Wire], content: bytes | str) -> Wire:
     """Shapes are frozen: the same bytes, read again and again by every stage, are the same one."""
     return cast("Wire", shape.__pydantic_validator__.validate_json(content))
