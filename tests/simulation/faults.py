@@ -130,7 +130,7 @@ def draw(rng: random.Random) -> FaultPlan:
         poison=sometimes(0.02, 0.3, 0.5),
         orders=_orders(rng),
         budget=sometimes(0.1, 0.5, 1.0),
-        second_import_at=round(rng.uniform(0, 50), 1) if rng.random() < 0.4 else None,
+        second_import_at=round(rng.uniform(0, 50), 1) if rng.random() < 0.3 else None,
         left_paused=rng.random() < 0.03,
         retries=rng.choice((0, 0, 0, 0, 1, 2)),
     )

@@ -103,7 +103,7 @@ class Scheduler:
             raise Killed(me.name)
         if for_s > 0.0:
             self._sleep(me, self.now + for_s)
-        elif not self._finished and self._random() < self._stay:
+        elif not self._finished and (len(self._ready) == 1 or self._random() < self._stay):
             return
         self._yield(me)
 
