@@ -116,8 +116,9 @@ def _has(known: Refusal, refusal: Refusal) -> bool:
 def _joined(desk: Desk, call: OpenCall, known: Refusal, refusal: Refusal) -> Refusal:
     """Both, as one: no prompt that was refused is forgotten, and the harder word counts."""
     harder = refusal if known.finish_reason in SOFTENED else known
-    # Of a call that was given up meanwhile: the other one is the answer to who asked last.
-    asker = known if known.refused_at >= call.line.at else refusal
+    # Of a call that was given up meanwhile: the other one is the answer to who asked last. One that
+    # left at the very moment of the other's answer left after it: a render has one buyer at a time.
+    asker = known if known.refused_at > call.line.at else refusal
     joined = refusal.changed(
         reason=harder.reason,
         message=harder.message,

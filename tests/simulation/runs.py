@@ -58,10 +58,10 @@ def broken(verdict: Verdict) -> list[str]:
 
 
 def report(verdict: Verdict) -> str:
-    """Tell of a failing run so that somebody can begin to look for the reason."""
+    """Tell of a run so that somebody can begin to look for the reason, if it fails."""
     return "\n".join(
         [
-            f"seed {verdict.seed} breaks:",
+            f"seed {verdict.seed} breaks:" if verdict.broken else f"seed {verdict.seed} holds",
             *(f"  {one}" for one in verdict.broken),
             f"faults: {verdict.plan.said()}",
             *verdict.last,

@@ -404,6 +404,24 @@ def test_a_late_refusal_takes_no_prompt_out_of_the_memory() -> None:
     assert refused(place).cost_usd == Usd(300)
 
 
+def test_who_asks_at_the_very_moment_of_anothers_answer_asks_after_it() -> None:
+    place = prepared()
+    order(place, "tuesday")
+    first, second = (a_call(place, prompt, seconds=0) for prompt in (PROMPT, SOFTER[0]))
+    assert second.line is not None
+    assert first.refusal is not None
+    assert second.refusal is not None
+    assert second.line.at == first.refusal.refused_at
+    line = second.line.changed(import_id="tuesday", claim=f"tuesday/{second.part}/{second.slot}")
+    of_tuesday = second.refusal.changed(import_id="tuesday")
+    conclude_call(place.desk, first)
+    conclude_call(place.desk, second.changed(import_id="tuesday", line=line, refusal=of_tuesday))
+
+    # Named Monday's, a retry of Monday's would throw away what was refused after it began.
+    assert refused(place).import_id == "tuesday"
+    assert refused(place).prompts == (PROMPT, SOFTER[0])
+
+
 def test_what_was_written_down_before_is_not_counted_again() -> None:
     place = prepared()
     call = a_call(place, PROMPT, seconds=1)
