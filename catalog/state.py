@@ -356,12 +356,6 @@ class State(Epochs):
 
     # -- shards ------------------------------------------------------------------------------
 
-    def is_open(self, import_id: str, part: int, slot: int) -> bool:
-        """Whether a slot still waits for its outcome."""
-        with translated():
-            status = self._redis.hget(self._keys.shard(import_id, part), "status") or ""
-        return slot < len(status) and status[slot] == OPEN
-
     def settle(
         self, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
     ) -> Settled:

@@ -469,9 +469,6 @@ class MemoryState:
 
     # -- shards ------------------------------------------------------------------------------
 
-    def is_open(self, import_id: str, part: int, slot: int) -> bool:
-        return slot in self.open_slots(import_id, part)
-
     def settle(
         self, line: ResultLine, *, part: int, slot: int, unless_bought: bool = False
     ) -> Settled:
@@ -662,7 +659,7 @@ class MemoryState:
         self, call: OpenCall, budget_micro: int | None, day_budget_micro: int | None
     ) -> Reserved:
         with self._there():
-            if not self.is_open(call.import_id, call.part, call.slot):
+            if call.slot not in self.open_slots(call.import_id, call.part):
                 return Reserved(gate=Gate.SETTLED)
             if not self._holds(call.render_id, call.lease):
                 return Reserved(gate=Gate.LEASE_LOST)

@@ -517,7 +517,7 @@ def test_a_paused_import_buys_nothing_and_a_cancelled_one_ends_its_renders() -> 
     place = _one()
     place.tell("monday", "pause")
     place.run()
-    assert place.memory.is_open("monday", 0, 0)
+    assert 0 in place.memory.open_slots("monday", 0)
 
     place.tell("monday", "cancel")
     place.settle_down()
