@@ -28,7 +28,8 @@ from worker.model import Answer, TakeRequest, Usage
 from worker.ports import Inspected
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Process, World
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
 
 T = TypeVar("T")
 JPEG = b"\xff\xd8\xff"
