@@ -99,7 +99,7 @@ def draw(rng: random.Random) -> FaultPlan:
     crash = sometimes(0.4, 0.002, 0.03)
     return FaultPlan(
         stay=rng.choice((0.0, 0.2, 0.5, 0.8, 0.95)),
-        processes=rng.choice((1, 2, 2, 3)),
+        processes=rng.choice((1, 1, 2, 2, 2, 3)),
         threads=rng.randint(1, 2),
         window=rng.choice((1, 2, 3, 100)),
         crash=crash,
@@ -132,7 +132,7 @@ def draw(rng: random.Random) -> FaultPlan:
         budget=sometimes(0.1, 0.5, 1.0),
         second_import_at=round(rng.uniform(0, 50), 1) if rng.random() < 0.3 else None,
         left_paused=rng.random() < 0.03,
-        retries=rng.choice((0, 0, 0, 0, 1, 2)),
+        retries=rng.choice((0, 0, 0, 0, 0, 0, 1, 2)),
     )
 
 

@@ -567,11 +567,11 @@ def simulate(seed: int, *, trace: bool = False) -> Verdict:
 
 def _feed(rng: random.Random, number: int) -> list[list[Wanted]]:
     """One to three products, in shards; the second import wants some of what the first wants."""
-    products = rng.choice((1, 1, 1, 1, 2, 2, 3) if number == 0 else (1, 1, 1, 1, 2))
+    products = rng.choice((1, 1, 1, 1, 1, 2, 2, 3) if number == 0 else (1, 1, 1, 1, 2))
     shards: list[list[Wanted]] = [[]]
     for at_ in range(products):
         name = f"p{at_}" if number == 0 or rng.random() < 0.7 else f"q{at_}"
-        scenes = ["kitchen", "beach"][: rng.choice((1, 1, 1, 2))]
+        scenes = ["kitchen", "beach"][: rng.choice((1, 1, 1, 1, 2))]
         photos = [f"https://shop.example/{name}.jpg"]
         if rng.random() < 0.2:
             photos.append(f"https://shop.example/{name}-2.jpg")
