@@ -267,10 +267,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _deadlines_nest(self) -> Self:
-        if self.lease_renew_s * 2 > self.lease_s:
+        if self.lease_renew_s * 3 > self.lease_s:
             msg = (
-                "lease_renew_s must be at most half of lease_s: otherwise one late renewal "
-                "lets a second worker buy beside a live one"
+                "lease_renew_s must be at most a third of lease_s: otherwise one late renewal, or "
+                "a restarted Redis, lets a second worker buy beside a live one"
             )
             raise ValueError(msg)
         if self.visibility_timeout_s < 2 * self.model_deadline_s:

@@ -192,6 +192,7 @@ class Process:
             host=socket.gethostname(),
             put_deadline_s=settings.put_deadline_s,
             max_age_s=settings.spool_max_age_s,
+            mark_every_s=settings.lease_renew_s,
         )
         pools = read_pools(settings)
         model = LazyModel(settings, pools)

@@ -235,6 +235,10 @@ def _end(claim: Claim, status: Status, reason: str, message: str, desk: Desk) ->
         if isinstance(claim, RenderClaim) and slot.index != claim.slot:
             continue
         facts: dict[str, Any] = {"reason": reason, "message": message, "attempts": claim.attempt}
+        if isinstance(claim, RenderClaim):
+            # A message that was fed again begins to count anew, and one of before a retry goes on.
+            tries = desk.calls.tries(claim.import_id, claim.part, claim.slot)
+            facts["attempts"] = (tries.attempts + tries.doubtful) or 1
         line = line_of(claim.import_id, product, slot, status).changed(**facts)
         if isinstance(claim, RenderClaim):
             line = line.changed(render_id=claim.render_id, cost_usd=paid_for(desk, claim))

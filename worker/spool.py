@@ -119,8 +119,9 @@ class _Held:
 class Spool:
     """The spool of one process, made after the fork; ``directory`` serves one store only.
 
-    Only processes that buy have a ``background`` thread, started by the first question:
-    what another stage took over would not block the calls of those that buy.
+    Only processes that buy have ``background`` threads, started by the first question:
+    what another stage took over would not block the calls of those that buy. One of them puts what
+    waits, the other marks its leases, at least ``mark_every_s`` apart: less than half a lease.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Spool:
         host: str,
         put_deadline_s: float,
         max_age_s: float,
+        mark_every_s: float = 10.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -147,6 +149,7 @@ class Spool:
         self._host = host
         self._put_deadline_s = put_deadline_s
         self._max_age_s = max_age_s
+        self._mark_every_s = mark_every_s
         self._clock = clock
         self._sleep = sleep
         self._monotonic = monotonic
@@ -205,6 +208,8 @@ class Spool:
                 self._adopt()  # before this returns: what waits here blocks the first call already
                 self._thread = threading.Thread(target=self._drain, name="spool", daemon=True)
                 self._thread.start()
+                marks = threading.Thread(target=self._keep_marked, name="spool marks", daemon=True)
+                marks.start()
 
     def close(self) -> None:
         """Stop draining and let go of every file; leases stay, so that nobody buys meanwhile."""
@@ -282,6 +287,17 @@ class Spool:
                 delay_s = _LOOK_SOON_S
             else:
                 delay_s = min(delay_s * 2, _LOOK_LATE_S)
+
+    def _keep_marked(self) -> None:
+        """Say again and again whose answers wait here, however long a put takes.
+
+        A Redis that was started with an older file may have forgotten it, and lets others buy when
+        half a lease is over.
+        """
+        while not self._stopped.wait(self._mark_every_s):
+            for held in self._all():
+                if not held.released:
+                    self._mark(held)
 
     def _round(self) -> int:
         try:

@@ -117,6 +117,7 @@ class Auditor:
         self._manifests: dict[str, bytes] = {}
         self._revisions: dict[str, int] = {}
         self._retried_at: dict[str, datetime] = {}
+        self._retries: Counter[str] = Counter()
         self._catalogs: dict[str, Manifest] = {}
         self._judged: set[int] = set()
         """Takes whose second sale was noticed as it left."""
@@ -140,7 +141,9 @@ class Auditor:
     def job_begins(self, payload: Mapping[str, Any]) -> None:
         """Judge a message by what it carries."""
         # Where Redis was emptied, what was counted of an attempt may have gone before it was read.
-        most = self._max_attempts + self._max_doubtful + self.redis_lost
+        # What waits while a person asks for a retry goes on with that, and its slot begins anew.
+        rounds = 1 + self._retries[payload["import_id"]]
+        most = (self._max_attempts + self._max_doubtful) * rounds + self.redis_lost
         if payload.get("attempt", 1) > most:
             self.breaks("message_has_no_end", f"{payload['import_id']}: {payload['attempt']}")
         if payload.get("doubtful", 0) >= self._max_doubtful:
@@ -400,6 +403,7 @@ class Auditor:
         if "/retry.r" in key:
             asked = Retry.from_json(content)
             self._retried_at[asked.import_id] = asked.at
+            self._retries[asked.import_id] += 1
             self._refused.clear()  # it may be asked for again, by a person's word
         elif key.endswith("/control.json") and Control.from_json(content).intent == "cancel":
             self._cancelled.add(key.split("/")[1])
@@ -572,7 +576,7 @@ class Auditor:
         import_id = manifest.import_id
         takes = [Purchase.from_metadata(dict(stored.metadata)) for stored in self._takes()]
         booked = {line.call for line in self.ledger()}
-        bought = [purchase for purchase in takes if purchase.import_id == import_id]
+        bought = [purchase for purchase in takes if _is_of(purchase, manifest)]
         # Its process died before its line was flushed, and Redis was lost as well: nobody who ends
         # the slot without looking for its picture can know of it.
         unknown = sum(
@@ -584,7 +588,7 @@ class Auditor:
         paid = sum(purchase.micro_usd for purchase in bought) + sum(
             line.cost_usd.micro
             for line in self.ledger()
-            if line.outcome in {"no_picture", "blocked"} and line.import_id == import_id
+            if line.outcome in {"no_picture", "blocked"} and _is_of(line, manifest)
         )
         if any(purchase.micro_usd != PRICE.micro for purchase in bought):
             self.breaks("price_is_off", import_id)
@@ -599,7 +603,7 @@ class Auditor:
         doubtful = sum(
             line.cost_usd.micro
             for line in self.ledger()
-            if line.outcome == "doubtful" and line.import_id == import_id
+            if line.outcome == "doubtful" and _is_of(line, manifest)
         )
         late = self._late_micro[import_id, "doubtful"]
         if not doubtful - late <= manifest.cost_usd.doubtful.micro <= doubtful:
@@ -697,6 +701,11 @@ _OUTCOME = {
     "cut": "doubtful",
     "hung": "doubtful",
 }
+
+
+def _is_of(booked: LedgerLine | Purchase, manifest: Manifest) -> bool:
+    """Whether a manifest should know of it; a later revision may have been left paused."""
+    return booked.import_id == manifest.import_id and booked.revision <= manifest.revision
 
 
 def _may_cost(call: Call) -> bool:

@@ -152,6 +152,7 @@ class _Spool(Spool):
             host=folder.name,
             put_deadline_s=LIMITS.put_deadline_s,
             max_age_s=SPOOL_AGE_S,
+            mark_every_s=RENEW_S,
             clock=world.clock,
             sleep=world.scheduler.pause,
             monotonic=lambda: world.now,
@@ -162,6 +163,7 @@ class _Spool(Spool):
         self._stopped = cast("Any", Flag(world.scheduler))
         if world.may_store_fail:  # else nothing ever waits here
             process.spawn("spool", self._drain)
+            process.spawn("marks", self._keep_marked)
 
     def let_go(self) -> None:
         """What the end of a process does to its files."""

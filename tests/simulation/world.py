@@ -27,6 +27,7 @@ import producers.retrying
 from catalog import claims, keys
 from catalog.claims import claim_name
 from catalog.connection import StateUnavailable
+from catalog.epoch import Recovery
 from catalog.imports import Control, Import
 from catalog.money import Usd
 from catalog.queue import QueueUnavailable
@@ -340,6 +341,10 @@ class World:
         until = self.now + LIMITS.model_deadline_s
         while any(process.working for process in self.processes) and self.now < until:
             self.scheduler.pause(1.0)
+        # And a Redis that was lost at the end is told by the next round what ended meanwhile.
+        until = self.now + 3 * RECONCILE_S
+        while self.redis.recovery() is not Recovery.DONE and self.now < until:
+            self.scheduler.pause(5.0)
         self.scheduler.pause(LEASE_S + 1.0)
         self._stop_all()
         self._judge_rest()

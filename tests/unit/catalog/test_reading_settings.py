@@ -112,7 +112,7 @@ def test_an_examination_names_every_fault_and_keeps_what_is_right(
         "skuscene.toml",
         "SKUSCENE_WINDOW",
     ]
-    assert "lease_renew_s must be at most half of lease_s" in reading.faults[2]
+    assert "lease_renew_s must be at most a third of lease_s" in reading.faults[2]
     settings = reading.settings
     assert (settings.store, settings.model) == ("file:///pictures", "preview")
     assert (settings.window, settings.lease_s) == (2_000, 30.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,7 @@ class Place:
             host=host,
             put_deadline_s=put_deadline_s,
             max_age_s=86_400.0,
+            mark_every_s=0.02,
             clock=lambda: self.now,
             sleep=self.sleep,
             monotonic=self.seconds,
@@ -483,6 +485,27 @@ def test_the_thread_puts_what_waits_by_itself(place: Place) -> None:
     place.spool.start()
 
     wait_for(lambda: take() in place.store.keys and not place.files(), 5, "the picture to be put")
+
+
+def test_leases_are_asserted_while_a_put_takes_its_time(place: Place) -> None:
+    """A Redis that was started with an older file lets others buy after half a lease."""
+    place.spooled()
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def stall(method: str, key: str) -> None:
+        if method == "create" and "/take-" in key:
+            begun.set()
+            goes_on.wait(10)
+
+    place.store.before = stall
+    place.spool.start()
+    assert begun.wait(5)
+
+    place.marks.leases.clear()
+
+    wait_for(lambda: RENDER in place.marks.leases, 5, "the lease to be asserted again")
+    goes_on.set()
+    wait_for(lambda: not place.files() and RENDER not in place.marks.leases, 5, "it to be put")
 
 
 # -- other processes -------------------------------------------------------------------------
