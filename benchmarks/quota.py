@@ -11,7 +11,7 @@ where it is installed: in an environment of its own, which ``--litellm`` names (
 litellm==1.110.2``).
 
 - used: calls that were let in, of those that a caller who knows the rule could have had let in
-  (``worker.simulator.oracle``), from the second minute on
+  (``worker.simulator.oracle``), from the second minute on; of a fixed window only whole ones
 - refused: calls that the limit refused, of all calls, from the second minute on; and their number
   in the first minute
 - gaps: median and 99th percentile of the time between two calls that were let in, in ms
@@ -26,10 +26,12 @@ import contextlib
 import csv
 import itertools
 import json
+import math
 import os
 import platform
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -52,6 +54,7 @@ from worker.simulator.oracle import borne_calls, most_admitted
 from worker.simulator.rules import (
     BucketRule,
     CapacityRule,
+    FixedRule,
     Rule,
     SpendRule,
     TokensRule,
@@ -68,6 +71,7 @@ WORKERS = 2
 CALLS_PER_WORKER = 64
 _STOP_S = 90.0
 TOKENS_PER_CALL = 2_400
+"""What the limit of a row is reckoned with; a call's real number is in the books."""
 PER_CALL = Usd(36_000)
 
 
@@ -117,6 +121,7 @@ class Seen:
 
     let_in: list[float]
     refused: list[float]
+    tokens_per_call: float
     begin_s: float
     """When the first call came, in seconds since the simulator's start."""
 
@@ -136,6 +141,9 @@ class Seen:
                 if call["admitted_at_s"] is not None
             ),
             refused=sorted(call["at_s"] - begin_s for call in calls if call["limit"]),
+            tokens_per_call=statistics.mean(
+                sum(call["tokens"].values()) for call in calls if call["sold"]
+            ),
             begin_s=begin_s,
         )
 
@@ -388,10 +396,10 @@ def _read(folder: Path, row: Row, caller: str, options: argparse.Namespace) -> S
 
 
 def _print(row: Row, caller: str, seen: Seen, minutes: float, options: argparse.Namespace) -> None:
-    end_s = WARM_S + 60 * minutes
-    let_in = [at for at in seen.let_in if WARM_S <= at < end_s]
-    refused = [at for at in seen.refused if WARM_S <= at < end_s]
-    best = _best(row, seen, end_s, options)
+    begin_s, end_s = _measured(row, seen, WARM_S + 60 * minutes)
+    let_in = [at for at in seen.let_in if begin_s <= at < end_s]
+    refused = [at for at in seen.refused if begin_s <= at < end_s]
+    best = _best(row, seen, begin_s, end_s, options)
     gaps = sorted(1_000 * (after - at) for at, after in itertools.pairwise(let_in))
     first = sum(at < WARM_S for at in seen.refused)
     share = len(refused) / max(1, len(let_in) + len(refused))
@@ -405,11 +413,24 @@ def _print(row: Row, caller: str, seen: Seen, minutes: float, options: argparse.
         print(f"{'':<26}let in per 10 s: {' '.join(map(str, per_10_s))}", flush=True)
 
 
-def _best(row: Row, seen: Seen, end_s: float, options: argparse.Namespace) -> float:
-    """What a caller who knows the rule gets through between the first minute and the end."""
+def _measured(row: Row, seen: Seen, end_s: float) -> tuple[float, float]:
+    """From the second minute to the end; where windows are fixed, those that lie within as a whole.
+
+    In a part of a window somebody who sends its calls early has few, or many.
+    """
+    rule = parse_rule(row.rule)
+    if not isinstance(rule, FixedRule):
+        return WARM_S, end_s
+    first = math.ceil((seen.begin_s + WARM_S) / rule.span_s) * rule.span_s
+    last = math.floor((seen.begin_s + end_s) / rule.span_s) * rule.span_s
+    return first - seen.begin_s, last - seen.begin_s
+
+
+def _best(row: Row, seen: Seen, begin_s: float, end_s: float, options: argparse.Namespace) -> float:
+    """What a caller who knows the rule gets through in that time."""
     if not row.changes:
-        return _most(parse_rule(row.rule), seen, WARM_S, end_s, options)
-    times = [WARM_S, *(at for at, _ in row.changes), end_s]
+        return _most(parse_rule(row.rule), seen, begin_s, end_s, options)
+    times = [begin_s, *(at for at, _ in row.changes), end_s]
     rules = [row.rule, *(rule for _, rule in row.changes)]
     spans = zip(rules, times, times[1:], strict=False)
     return sum(_most(parse_rule(rule), seen, a, b, options) for rule, a, b in spans)
@@ -424,7 +445,7 @@ def _most(rule: Rule, seen: Seen, a: float, b: float, options: argparse.Namespac
             # In the second minute a caller who used the first one has an empty bucket.
             return rule.requests * (b - a) / rule.span_s
         case TokensRule():
-            return rule.tokens * (b - a) / rule.span_s / TOKENS_PER_CALL
+            return rule.tokens * (b - a) / rule.span_s / seen.tokens_per_call
         case SpendRule():
             # Its whole window, from the first call on: what is spent early is missing later.
             let_in_before = sum(at < a for at in seen.let_in)

@@ -53,17 +53,18 @@ local SLACK, FORGET_S = 0.35, 120
 local PROVEN_S, REPLY_S = 2.5, 0.3
 local PROVEN_LEAST, LONG_PROVEN_S, CROWDED = 12, 30, 0.2
 local TOLD_S = 240
-local MARGIN = 0.999
+local MARGIN, TOKENS_MARGIN = 0.999, 0.98
 local URGENT_SHARE = 0.8
 """
 """``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how
 far below what was let in the pace begins again, ``PLATEAU_S`` how long it takes to come back there;
-twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window. Few
-calls refused, again and again within ``FORGET_S``, are no matter of pace: it goes back to what it
-was when the last refusal was ``STRAY_S`` ago. ``HEADROOM`` bounds the
-search by what left in the last ``RECENT_S`` (or ``FLOOR``); below a share ``SLACK`` of the pace
-nobody uses it. ``CROWDED`` is the share of refusals from which on the first bound of the calls in
-flight is believed. Found by trying on a virtual clock (``tests/integration/test_quota.py``)."""
+twice that is past it by ``DIP``. ``MARGIN`` is what jitter needs: 0.06 s in a minute's window;
+tokens need more, since calls that left evenly do not end so. Few calls refused, again and again
+within ``FORGET_S``, are no matter of pace: it goes back to what it was when the last refusal was
+``STRAY_S`` ago. ``HEADROOM`` bounds the search by what left in the last ``RECENT_S`` (or
+``FLOOR``); below a share ``SLACK`` of the pace nobody uses it. ``CROWDED`` is the share of refusals
+from which on the first bound of the calls in flight is believed. Found by trying on a virtual clock
+(``tests/integration/test_quota.py``)."""
 
 _COMMON: Final = (
     _SEARCH
@@ -106,6 +107,13 @@ local function let_in(seconds)
     if second < now - WINDOW_S - 5 then redis.call('HDEL', allowed, seen[i]) end
   end
   return count
+end
+
+-- The same of the last minute, with its share of the second in which that begins.
+local function in_a_minute()
+  local first = math.floor(now - WINDOW_S)
+  local edge = tonumber(redis.call('HGET', allowed, first) or '0')
+  return let_in(WINDOW_S) + edge * (first + 1 - (now - WINDOW_S))
 end
 
 -- Calls per second that left lately.
@@ -204,7 +212,8 @@ else
 end
 if tokens > 0 then put('tokens', S.tokens and num('tokens') * 0.99 + tokens * 0.01 or tokens) end
 if tokens > 0 and limit_tokens > 0 then
-  put('next_tokens', math.max(num('next_tokens'), now) + tokens / limit_tokens)
+  put('next_tokens',
+    math.max(num('next_tokens'), now) + tokens / (limit_tokens * TOKENS_MARGIN))
 end
 redis.call('EXPIRE', state, 604800)
 return {'slot', string.format('%.6f', slot - now), tostring(math.floor(num('cuts')))}
@@ -215,12 +224,23 @@ _LEAVE: Final = (
     _COMMON
     + """
 local ticket, micro, day, ttl = ARGV[7], tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
+local tokens = tonumber(ARGV[12])
 local hold = num('hold_until')
--- Its slot was taken at a pace that was found to be too fast.
+-- Whoever takes another slot takes its tokens anew.
+local function again(seconds)
+  if tokens > 0 and limit_tokens > 0 then
+    put('next_tokens', num('next_tokens') - tokens / (limit_tokens * TOKENS_MARGIN))
+  end
+  return {'again', string.format('%.6f', seconds), '0'}
+end
+-- Its slot was taken at a pace that was found to be too fast, and its tokens were given back.
 if tonumber(ARGV[11]) ~= math.floor(num('cuts')) then return {'again', '0', '0'} end
-if hold > now then return {'again', string.format('%.6f', hold - now), '0'} end
+if hold > now then return again(hold - now) end
+-- Where a minute was counted, none is to have more: a window that slides makes room at the pace at
+-- which calls left a minute ago, and that was not always the same.
+if num('counted') == 1 and in_a_minute() >= pace() * WINDOW_S then return again(0) end
 local wait = spend_wait(micro)
-if wait > 0 then return {'again', string.format('%.6f', wait), '0'} end
+if wait > 0 then return again(wait) end
 local most = most_open()
 if most > 0 and now_open() >= most then
   -- One looks again for every call that is expected to end, and a few more.
@@ -310,6 +330,12 @@ local function hold(seconds)
   put('urgent_next', num('hold_until'))
 end
 
+-- Every slot that is taken now is taken anew, and its tokens with it.
+local function lapse()
+  put('cuts', tostring(math.floor(num('cuts')) + 1))
+  if limit_tokens > 0 then put('next_tokens', math.max(now, num('hold_until'))) end
+end
+
 -- How many calls were open, lately, when one more was let in; and how many tell so.
 local function proven()
   local most = 0
@@ -341,11 +367,11 @@ local function is_known(passed)
   return limit_tokens > 0 and minute * num('tokens') / WINDOW_S > limit_tokens * 0.8
 end
 
--- The pace to go on with, from what was let in.
+-- The pace to go on with, from what was let in; and whether a whole minute told it.
 local function slower(before, passed, admitted, retry_s)
-  local minute, since = let_in(WINDOW_S), now - num('begun')
+  local minute, since = in_a_minute(), now - num('begun')
   if passed > 2 * SHORT_S and minute >= 5 and since > WINDOW_S then
-    return (minute - 1) / WINDOW_S * CLOSE
+    return (minute - 1) / WINDOW_S * CLOSE, '1'
   elseif retry_s >= 2 and minute >= 5 and passed > SHORT_S and since + retry_s > WINDOW_S - 10 then
     return minute / WINDOW_S
   elseif not S.found then
@@ -378,7 +404,7 @@ if kind == 'capacity' or kind == 'unclear' then
     put('most_open', most)
     put('no_growth_until', now + math.min(2, num('call_s') / 4))
     put('next_look', math.max(now, num('next_look')) + 2 * math.max(0.02, num('call_s')) / most)
-    put('cuts', tostring(math.floor(num('cuts')) + 1))
+    lapse()
     cut = 1
   end
   if kind == 'capacity' and not lives then hold(math.max(retry_s, 1)) end
@@ -387,9 +413,9 @@ end
 
 if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
   -- A limit that a refusal names is believed where it is what was let in: some name any number.
-  local in_a_minute = let_in(WINDOW_S)
-  if told > 0 and now - num('begun') > WINDOW_S and in_a_minute >= math.max(50, told * 0.9)
-    and in_a_minute <= told * 1.1 + 12 then
+  local told_by = let_in(WINDOW_S)
+  if told > 0 and now - num('begun') > WINDOW_S and told_by >= math.max(50, told * 0.9)
+    and told_by <= told * 1.1 + 12 then
     put('told', told / 60)
     put('told_at', now)
     -- When it is no longer believed, the search goes on from there.
@@ -438,15 +464,16 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
         put('found', math.max(num('found'), num('pace_before') / (1 - DIP)) * 1.05)
       end
     elseif admitted > 0 and not is_known(passed) then
-      put('found', math.max(math.min(slower(before, passed, admitted, retry_s), before), LEAST)
-        / (1 - DIP))
+      local to, counted = slower(before, passed, admitted, retry_s)
+      put('found', math.max(math.min(to, before), LEAST) / (1 - DIP))
+      put('counted', counted or '0')
       put('cut_at', math.max(now, num('hold_until')))
       cut = 1
     end
     put('resumed_at', math.max(now, num('hold_until')))
     if admitted > 0 then
       put('since_refusal', '0')
-      put('cuts', tostring(math.floor(num('cuts')) + 1))
+      lapse()
     end
   end
 end
@@ -516,6 +543,8 @@ class Slot:
     unknown: bool = False
     cuts: int = 0
     """How often the pace had been lowered when it was taken."""
+    tokens: int = 0
+    """What the call is expected to use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -603,13 +632,14 @@ class Quota:
             day=said == "day",
             unknown=said == "unknown",
             cuts=int(cuts),
+            tokens=tokens,
         )
 
     def leave(
         self, lane: Lane, limits: QuotaLimits, ticket: str, slot: Slot, *, micro_usd: int, day: str
     ) -> Left:
         """Ask, at its slot's time, whether a call may leave; ``go`` counts it as open."""
-        facts = [ticket, micro_usd, day, OPEN_TTL_S, slot.cuts]
+        facts = [ticket, micro_usd, day, OPEN_TTL_S, slot.cuts, slot.tokens]
         said, number, more = self._run(_LEAVE, lane, limits, facts)
         if said == "go":
             return Left(go=True, left_at=float(more))

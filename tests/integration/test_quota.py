@@ -44,11 +44,12 @@ def test_a_limit_that_nobody_set_is_found(client: redis_py.Redis, rule: str) -> 
     assert seen.refused(60, 300) <= 0.01 * 2_400
 
 
-def test_a_sliding_minute_that_nobody_set_is_nearly_found(client: redis_py.Redis) -> None:
-    seen = QuotaWorld(client, "sliding:600/60s").run(300)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_sliding_minute_that_nobody_set_is_found(client: redis_py.Redis, seed: int) -> None:
+    """Its own past refuses where it was slower a minute ago, and no slower pace is learnt of it."""
+    seen = QuotaWorld(client, "sliding:600/60s", seed=seed).run(300)
 
-    # Its own past refuses where it was too fast a minute ago: less is used than of other rules.
-    assert seen.let_in(60, 300) >= 0.92 * 2_400
+    assert seen.let_in(60, 300) >= 0.98 * 2_400
     assert seen.refused(60, 300) <= 0.01 * 2_400
 
 
@@ -110,8 +111,8 @@ def test_tokens_that_are_counted_at_the_end_are_kept(client: redis_py.Redis) -> 
 
     seen = QuotaWorld(client, f"tokens:{600 * TOKENS}/60s", limits=limits).run(300)
 
-    assert seen.let_in(60, 300) >= 0.8 * 2_400
-    assert seen.refused(60, 300) <= 0.02 * 2_400
+    assert seen.let_in(60, 300) >= 0.95 * 2_400
+    assert seen.refused(60, 300) <= 0.01 * 2_400
 
 
 def test_ten_minutes_spend_what_they_may_and_no_more(client: redis_py.Redis) -> None:
