@@ -53,7 +53,7 @@ local SLACK, FORGET_S = 0.35, 120
 local PROVEN_S, REPLY_S = 2.5, 0.3
 local PROVEN_LEAST, LONG_PROVEN_S, CROWDED = 12, 30, 0.2
 local TOLD_S = 240
-local MARGIN, TOKENS_MARGIN = 0.999, 0.98
+local MARGIN, TOKENS_MARGIN, KEPT = 0.999, 0.98, 0.8
 local URGENT_SHARE = 0.8
 """
 """``START`` is where the search for an unknown limit begins, in calls per second. ``DIP`` is how
@@ -63,7 +63,8 @@ tokens need more, since calls that left evenly do not end so. Few calls refused,
 within ``FORGET_S``, are no matter of pace: it goes back to what it was when the last refusal was
 ``STRAY_S`` ago. ``HEADROOM`` bounds the search by what left in the last ``RECENT_S`` (or
 ``FLOOR``); below a share ``SLACK`` of the pace nobody uses it. ``CROWDED`` is the share of refusals
-from which on the first bound of the calls in flight is believed. Found by trying on a virtual clock
+from which on the first bound of the calls in flight is believed. Below a share ``KEPT`` of it a
+counted minute is no measure any more. Found by trying on a virtual clock
 (``tests/integration/test_quota.py``)."""
 
 _COMMON: Final = (
@@ -238,7 +239,8 @@ if tonumber(ARGV[11]) ~= math.floor(num('cuts')) then return {'again', '0', '0'}
 if hold > now then return again(hold - now) end
 -- Where a minute was counted, none is to have more: a window that slides makes room at the pace at
 -- which calls left a minute ago, and that was not always the same.
-if num('counted') == 1 and in_a_minute() >= pace() * WINDOW_S then return again(0) end
+local minute = num('minute')
+if minute > 0 and in_a_minute() >= math.max(minute, pace() * WINDOW_S) then return again(0) end
 local wait = spend_wait(micro)
 if wait > 0 then return again(wait) end
 local most = most_open()
@@ -367,11 +369,11 @@ local function is_known(passed)
   return limit_tokens > 0 and minute * num('tokens') / WINDOW_S > limit_tokens * 0.8
 end
 
--- The pace to go on with, from what was let in; and whether a whole minute told it.
+-- The pace to go on with, from what was let in; and whether the whole minute told it.
 local function slower(before, passed, admitted, retry_s)
   local minute, since = in_a_minute(), now - num('begun')
   if passed > 2 * SHORT_S and minute >= 5 and since > WINDOW_S then
-    return (minute - 1) / WINDOW_S * CLOSE, '1'
+    return (minute - 1) / WINDOW_S * CLOSE, true
   elseif retry_s >= 2 and minute >= 5 and passed > SHORT_S and since + retry_s > WINDOW_S - 10 then
     return minute / WINDOW_S
   elseif not S.found then
@@ -466,7 +468,12 @@ if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
     elseif admitted > 0 and not is_known(passed) then
       local to, counted = slower(before, passed, admitted, retry_s)
       put('found', math.max(math.min(to, before), LEAST) / (1 - DIP))
-      put('counted', counted or '0')
+      -- Another cut soon after says little of that minute, unless it goes far below.
+      if counted then
+        put('minute', to * WINDOW_S)
+      elseif to * WINDOW_S < KEPT * num('minute') then
+        put('minute', '0')
+      end
       put('cut_at', math.max(now, num('hold_until')))
       cut = 1
     end
