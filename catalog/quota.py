@@ -415,9 +415,9 @@ end
 
 if kind == 'rate' or (kind == 'unclear' and num('most_open') <= 1) then
   -- A limit that a refusal names is believed where it is what was let in: some name any number.
-  local told_by = let_in(WINDOW_S)
-  if told > 0 and now - num('begun') > WINDOW_S and told_by >= math.max(50, told * 0.9)
-    and told_by <= told * 1.1 + 12 then
+  local lately = let_in(WINDOW_S)
+  if told > 0 and now - num('begun') > WINDOW_S and lately >= math.max(50, told * 0.9)
+    and lately <= told * 1.1 + 12 then
     put('told', told / 60)
     put('told_at', now)
     -- When it is no longer believed, the search goes on from there.

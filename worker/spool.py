@@ -121,7 +121,7 @@ class Spool:
 
     Only processes that buy have ``background`` threads, started by the first question:
     what another stage took over would not block the calls of those that buy. One of them puts what
-    waits, the other marks its leases, at least ``mark_every_s`` apart: less than half a lease.
+    waits, the other marks its leases every ``mark_every_s``: less than half a lease.
     """
 
     def __init__(
