@@ -60,9 +60,14 @@ class StoreLedger:
     def put(self, line: LedgerLine) -> LedgerLine:
         """Book a call now, in a segment of its own; returns the line that is in the store.
 
+        A doubtful one gives way to what this process knows of the call and could not write yet.
+
         Raises:
             StoreError: the line could not be written; it is tried again in time.
         """
+        if line.outcome == "doubtful":
+            with self._guard:
+                line = self._owed.get(line.call, line)
         try:
             stored = self._put(line)
         except StoreError:

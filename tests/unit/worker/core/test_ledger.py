@@ -89,6 +89,31 @@ def test_a_call_whose_reply_was_lost_is_not_booked_twice() -> None:
     assert _booked(store) == ["0"]
 
 
+def test_what_could_not_be_written_yet_goes_before_a_doubt_about_the_same_call() -> None:
+    store = MemoryStore()
+    refused = _line(0, call="c1").changed(outcome="blocked")
+    with _ledger(store) as ledger:
+        store.fail(1)
+        with pytest.raises(StoreUnavailable):
+            ledger.put(refused)
+
+        stored = ledger.put(refused.changed(outcome="doubtful", reason="worker_lost"))
+
+    assert stored == refused
+    assert LedgerLine.from_json(store.content(store.keys[0])) == refused
+
+
+def test_a_doubt_that_could_not_be_written_yet_gives_way_to_what_is_known() -> None:
+    store = MemoryStore()
+    picture = _line(0, call="c1")
+    with _ledger(store) as ledger:
+        store.fail(1)
+        with pytest.raises(StoreUnavailable):
+            ledger.put(picture.changed(outcome="doubtful"))
+
+        assert ledger.put(picture) == picture
+
+
 def test_lines_that_wait_are_written_after_the_flush_time_and_at_the_end() -> None:
     store = MemoryStore()
     with _ledger(store, flush_s=0.02) as ledger:
