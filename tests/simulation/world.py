@@ -517,8 +517,8 @@ class World:
             return False
         if self.plan.left_paused:
             return True
-        if control.reason == "budget":  # paused again meanwhile: somebody allows more
-            self.scheduler.spawn("resume", functools.partial(self._resume, import_id))
+        # Paused again meanwhile, by a budget or by a call that left while the key was broken.
+        self.scheduler.spawn("resume", functools.partial(self._resume, import_id))
         return False
 
     def _judge_liveness(self) -> None:
