@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import redis
 
+from catalog.transport import lists_of
 from producers.embedded import find_server
 from tests.support.running import free_port
 from worker.simulator.credentials import label_caller
@@ -173,7 +174,7 @@ class MortalRedis:
     def messages(self, queues: Sequence[str]) -> int:
         """Messages that wait or are unacknowledged."""
         with self._client() as client:
-            counts: list[Any] = [client.llen(queue) for queue in queues]
+            counts: list[Any] = [client.llen(one) for queue in queues for one in lists_of(queue)]
             counts.append(client.hlen("unacked"))
             return sum(int(count) for count in counts)
 

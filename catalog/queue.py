@@ -107,7 +107,7 @@ class Queue:
                 task,
                 args=[claim.model_dump(mode="json", exclude_defaults=False)],
                 countdown=countdown_s or None,
-                headers={transport.URGENT: True} if getattr(claim, "urgent", False) else None,
+                priority=transport.URGENT if getattr(claim, "urgent", False) else None,
                 # Celery would keep a printed copy of the arguments in the headers.
                 argsrepr="-",
                 kwargsrepr="-",
@@ -125,7 +125,8 @@ class Queue:
         try:
             with self._app.connection_for_read() as connection:
                 channel: Any = connection.default_channel
-                return {name: int(channel.client.llen(name)) for name in QUEUES}
+                count = channel.client.llen
+                return {name: sum(map(count, transport.lists_of(name))) for name in QUEUES}
         except _FAILURES as exc:
             msg = f"the queues can't be counted: {exc}"
             raise QueueUnavailable(msg) from exc

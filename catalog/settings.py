@@ -207,7 +207,8 @@ class Settings(BaseSettings):
 
     prepare_concurrency: PositiveInt = Field(default=8, description="Photos fetched at once")
     generate_concurrency: PositiveInt = Field(
-        default=64, description="Model calls in flight per worker"
+        default=64,
+        description="Model calls in flight per worker, an eighth of them for urgent renders only",
     )
     finish_concurrency: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Encoder processes"

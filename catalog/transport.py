@@ -10,6 +10,10 @@ an envelope around it, and from then on it is a message like any other: noted as
 given out again, refused and parked where messages are read.
 
 Delete either when kombu does it itself.
+
+Urgent messages wait in a list of their own, which is asked first, and of a worker's places some are
+for them alone: with calls that take half a minute, whoever is urgent would wait for the first that
+ends.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ import redis
 import structlog
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import MultiChannelPoller
 from kombu.transport.redis import Transport as RedisTransport
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import loads
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from catalog.claims import QUEUES
@@ -42,9 +47,9 @@ PATH = "catalog.transport:Transport"
 
 UNREADABLE: Final = "application/x-skuscene-unreadable"
 """The content type of what was no message; the body is what lay in the queue, byte for byte."""
-URGENT: Final = "skuscene_urgent"
-"""The header of a message that goes before all that wait. A queue of its own would want a worker of
-its own; Redis's priorities are lists of other names, which no tool of ours would find."""
+URGENT: Final = 1
+"""The priority of a message that goes before all that have none. A queue of its own would want a
+worker of its own."""
 REFUSED: Final = "skuscene_refused"
 """The header that says why it was no message."""
 
@@ -52,6 +57,20 @@ REFUSED: Final = "skuscene_refused"
 # their body, which is base64; without so many brackets nothing can be nested too deeply.
 _MOST_BRACKETS: Final = 200
 _LONGEST_WHY: Final = 1_000
+
+
+_URGENT_LIST: Final = ":urgent"
+_PLACES_PER_KEPT: Final = 8
+
+
+def lists_of(queue: str) -> tuple[str, str]:
+    """The Redis lists in which a queue's messages wait: the urgent ones, and all others."""
+    return queue + _URGENT_LIST, queue
+
+
+def kept_for_urgent(places: int) -> int:
+    """How many of a worker's places only urgent messages take; none where there are few."""
+    return places // _PLACES_PER_KEPT
 
 
 class _Properties(BaseModel):
@@ -77,7 +96,66 @@ class _Envelope(BaseModel):
 
 
 class Channel(RedisChannel):
-    """kombu's Redis channel, which says that it is closed when it is, and trusts no envelope."""
+    """kombu's Redis channel, which says that it is closed when it is, and trusts no envelope.
+
+    While all places but the kept ones are taken it waits for urgent messages only. When one becomes
+    free it ends that wait (CLIENT UNBLOCK) and asks for all.
+    """
+
+    _steps: tuple[int, ...] = (URGENT, 0)
+    _places = 0
+    _waits_for: int | None = None
+    """The Redis client that waits for urgent messages only."""
+    _may_unblock = True
+
+    @property
+    def priority_steps(self) -> list[int]:  # type: ignore[override]  # kombu has an attribute
+        """The priorities there are, by which lists are asked."""
+        return list(self._steps)
+
+    def priority(self, n: int) -> int:
+        """The step of a message's priority."""
+        return URGENT if n else 0
+
+    def _q_for_pri(self, queue: str, pri: int) -> str:
+        urgent, others = lists_of(queue)
+        return urgent if pri else others
+
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, *options: Any) -> None:
+        """Bound how many messages are held at once; the first bound is the number of places."""
+        super().basic_qos(prefetch_size, prefetch_count, *options)  # type: ignore[no-untyped-call]
+        self._places = self._places or prefetch_count
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        self._waits_for = None
+        if self._has_room_for_all():
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+            return
+        connection = self.client.connection
+        connection.send_command("CLIENT", "ID")
+        self._waits_for = int(connection.read_response())
+        self._steps = (URGENT,)
+        try:
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+        finally:
+            del self._steps
+
+    def _has_room_for_all(self) -> bool:
+        room = self.qos.can_consume_max_estimate()
+        return room is None or not self._may_unblock or room > kept_for_urgent(self._places)
+
+    def ask_for_all(self) -> None:
+        """End a wait for urgent messages only, if there is room for others by now."""
+        if self._waits_for is None or not self._in_poll or not self._has_room_for_all():
+            return
+        try:
+            with self.conn_or_acquire() as client:
+                # Nobody there: it has its answer, or has not begun to wait and is told next time.
+                if client.client_unblock(self._waits_for):
+                    self._waits_for = None
+        except redis.ResponseError as exc:
+            log.warning("no_place_kept_for_urgent", error=str(exc))
+            self._may_unblock, self._waits_for = False, None
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  kombu's own
         if self.connection.client is None:
@@ -95,18 +173,9 @@ class Channel(RedisChannel):
         if not reply:
             return None
         key, item = reply
-        # Queues of other priorities have the name of their queue, a separator and a number.
-        queue = key.decode(errors="replace").rsplit(self.sep, 1)[0]
+        queue = key.decode(errors="replace").removesuffix(_URGENT_LIST)
         why = fault(item, queue) if queue in QUEUES else None
-        return key, item if why is None else wrapped(item, queue, why)
-
-    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
-        """Put a message into its queue; an urgent one where the next one is taken."""
-        if (message.get("headers") or {}).get(URGENT) and not options.get("_publish_batch"):
-            with self.conn_or_acquire() as client:
-                client.rpush(queue, dumps(message))  # type: ignore[no-untyped-call]
-            return
-        super()._put(queue, message, **options)  # type: ignore[no-untyped-call]
+        return queue.encode(), item if why is None else wrapped(item, queue, why)
 
     def _receive_one(self, c: Any) -> Any:
         """Take what was broadcast to workers, such as a ping; anybody may shout anything."""
@@ -119,10 +188,23 @@ class Channel(RedisChannel):
             return False
 
 
+class _Poller(MultiChannelPoller):
+    """kombu's poller, which looks first whether a channel's wait is still the right one."""
+
+    def on_poll_start(self) -> None:
+        for channel in self._channels:
+            channel.ask_for_all()
+        super().on_poll_start()  # type: ignore[no-untyped-call]
+
+
 class Transport(RedisTransport):
     """kombu's Redis transport over our channel."""
 
     Channel = Channel
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
+        self.cycle: Any = _Poller()  # type: ignore[no-untyped-call]
 
 
 def fault(raw: bytes, queue: str) -> str | None:

@@ -32,6 +32,7 @@ from catalog.settings import REDIS_WAYS, STORE_WAYS, Settings, need, read_settin
 from catalog.state import State
 from catalog.store.opening import identify
 from catalog.store.reading import read_at_once
+from catalog.transport import kept_for_urgent
 from catalog.work import Work
 from worker import tasks
 from worker.alone import work_alone
@@ -134,11 +135,12 @@ class Process:
 
     def watch(self, consumer: Any, queues: Collection[str]) -> None:
         """Start the thread that ends this process when its consumer takes nothing any more."""
+        places = consumer.pool.limit
         self._watch = Watch(
             queues,
             depths=Queue(self.app).depths,
             received=lambda: int(consumer.received),
-            has_room=lambda: len(at_work.reserved_requests) < consumer.pool.limit,
+            has_room=lambda: len(at_work.reserved_requests) < places - kept_for_urgent(places),
             is_idle=lambda: not at_work.reserved_requests,
         )
         self._watch.start()

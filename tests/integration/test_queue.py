@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
 import redis
 from celery import Celery
+from kombu.entity import Queue as BrokerQueue
+from kombu.message import Message
+from kombu.messaging import Consumer
 
 from catalog import claims
 from catalog.claims import (
@@ -28,6 +33,7 @@ from catalog.settings import Settings, read_settings
 from producers.embedded import private_redis
 from tests.support.memory import MemoryQueue
 from tests.support.stores import free_port
+from tests.support.waiting import wait_for
 from worker import ports
 from worker.app import make_celery
 
@@ -132,16 +138,104 @@ def test_a_claim_comes_out_as_it_went_in(task: str, redis_url: str, app: Celery)
     assert json.loads(message)["headers"]["task"] == task
 
 
-def test_an_urgent_claim_is_the_next_to_be_taken(redis_url: str, app: Celery) -> None:
+class Taker:
+    """As much of a worker as takes messages: it has eight places, and nobody ends its waits."""
+
+    def __init__(self, app: Celery, wait_s: int = 600) -> None:
+        self.taken: list[Any] = []
+        self._connection = app.connection_for_read()
+        channel: Any = self._connection.default_channel
+        channel.brpop_timeout = wait_s
+        channel.basic_qos(0, 8)
+        queue = BrokerQueue("generate", routing_key="generate")  # type: ignore[no-untyped-call]
+        consumer: Any = Consumer(  # type: ignore[no-untyped-call]
+            channel, [queue], accept=["json"], on_message=self._take
+        )
+        consumer.consume()
+
+    def _take(self, message: Message) -> None:
+        self.taken.append(message)
+
+    def take(self, most: int) -> list[int]:
+        """The products of up to so many messages more, for as long as some come."""
+        before = len(self.taken)
+        with contextlib.suppress(TimeoutError):
+            while len(self.taken) < before + most:
+                self._connection.drain_events(timeout=0.5)
+        return [one.payload[0][0]["product"] for one in self.taken[before:]]
+
+    def close(self) -> None:
+        """Give back what was taken."""
+        # A wait that is open would be waited for.
+        self._connection.default_channel._in_poll = None
+        self._connection.close()
+
+
+@pytest.fixture
+def taker(app: Celery) -> Iterator[Taker]:
+    taker = Taker(app)
+    yield taker
+    taker.close()
+
+
+def test_an_urgent_claim_is_the_next_to_be_taken(app: Celery, taker: Taker) -> None:
     queue = Queue(app)
     for product in (1, 2):
         queue.enqueue(claims.GENERATE, RENDER.changed(product=product))
-    queue.enqueue(claims.GENERATE, RENDER.changed(product=3, urgent=True))
+    for product in (3, 4):
+        queue.enqueue(claims.GENERATE, RENDER.changed(product=product, urgent=True))
 
-    # Workers take from the list's end.
-    taken = [body(message)[0][0]["product"] for message in reversed(waiting(redis_url, "generate"))]
+    assert queue.depths()["generate"] == 4
+    assert taker.take(4) == [3, 4, 1, 2]
 
-    assert taken == [3, 1, 2]
+
+def test_a_place_is_kept_for_urgent_claims(app: Celery, taker: Taker) -> None:
+    queue = Queue(app)
+    for product in range(9):
+        queue.enqueue(claims.GENERATE, RENDER.changed(product=product))
+
+    assert taker.take(9) == [0, 1, 2, 3, 4, 5, 6]
+    queue.enqueue(claims.GENERATE, RENDER.changed(product=99, urgent=True))
+
+    assert taker.take(9) == [99]
+
+
+def test_a_place_that_becomes_free_ends_the_wait_for_urgent_claims(
+    app: Celery, taker: Taker
+) -> None:
+    queue = Queue(app)
+    for product in range(9):
+        queue.enqueue(claims.GENERATE, RENDER.changed(product=product))
+    assert taker.take(9) == [0, 1, 2, 3, 4, 5, 6]
+
+    taker.taken[0].ack()
+
+    assert taker.take(9) == [7]
+
+
+def test_no_place_is_kept_where_redis_lets_nobody_end_a_wait(app: Celery, redis_url: str) -> None:
+    queue, taker = Queue(app), Taker(app, wait_s=1)
+    for product in range(9):
+        queue.enqueue(claims.GENERATE, RENDER.changed(product=product))
+    with redis.Redis.from_url(redis_url) as client:
+        client.acl_setuser("default", enabled=True, commands=["-client|unblock"])
+        try:
+            assert taker.take(9) == [0, 1, 2, 3, 4, 5, 6]
+            taker.taken[0].ack()
+            wait_for(lambda: taker.take(9) == [7, 8], 20, "the end of the wait")
+        finally:
+            client.acl_setuser("default", enabled=True, commands=["+@all"])
+    taker.close()
+
+
+def test_a_claim_given_back_stays_urgent(app: Celery, redis_url: str) -> None:
+    Queue(app).enqueue(claims.GENERATE, RENDER.changed(urgent=True))
+    first = Taker(app)
+    assert first.take(1) == [RENDER.product]
+
+    first.close()
+
+    assert len(waiting(redis_url, "generate:urgent")) == 1
 
 
 def test_a_message_is_json_without_a_printed_copy_of_the_claim(redis_url: str, app: Celery) -> None:

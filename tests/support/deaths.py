@@ -24,6 +24,7 @@ from catalog import claims
 from catalog.claims import QUEUES
 from catalog.queue import connect
 from catalog.settings import Settings
+from catalog.transport import lists_of
 from producers.importing import Order, prepare_order, start_import
 from producers.services import Services, reach
 from tests.support import completeness
@@ -266,7 +267,7 @@ class Street:
         """Whether no message waits or is being worked; those put off by Celery don't count."""
         with redis.Redis.from_url(str(self.settings.redis_url)) as client:
             taken: Any = client.hvals("unacked")
-            left = sum(int(client.llen(name)) for name in QUEUES)
+            left = sum(int(client.llen(one)) for name in QUEUES for one in lists_of(name))
         return left == 0 and all(json.loads(one)[0]["headers"].get("eta") for one in taken)
 
     def _read(self, key: str) -> bytes | None:
