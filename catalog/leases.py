@@ -51,3 +51,15 @@ class Leases(Part):
         """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
         with translated():
             self._run(_DROP_SPOOLED, [self._keys.lease(render_id)], [SPOOLED_ON])
+
+    def spooled_renders(self) -> tuple[str, ...]:
+        """The renders whose lease reads ``spooled on ...``; walks over every key of Redis."""
+        with translated():
+            first = self._keys.lease("")
+            names = list(self._redis.scan_iter(match=f"{first}*", count=1_000))
+            holders = self._redis.mget(names) if names else []
+        return tuple(
+            name.removeprefix(first)
+            for name, holder in zip(names, holders, strict=True)
+            if holder and holder.startswith(SPOOLED_ON)
+        )

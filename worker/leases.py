@@ -66,6 +66,10 @@ class LeaseKeeper:
         """End a lease that says where a paid answer waits; a buyer's stays."""
         self._leases.drop_spooled(render_id)
 
+    def spooled_renders(self) -> tuple[str, ...]:
+        """The renders whose lease says where a paid answer waits."""
+        return self._leases.spooled_renders()
+
     def close(self) -> None:
         """Stop renewing."""
         self._stopped.set()

@@ -159,6 +159,10 @@ class Leases(Protocol):
         """End a lease that says where a paid answer waits; a buyer's stays."""
         ...
 
+    def spooled_renders(self) -> tuple[str, ...]:
+        """The renders whose lease says where a paid answer waits."""
+        ...
+
 
 class Holds(Protocol):
     """Who works on what, as far as the reconciler must know."""

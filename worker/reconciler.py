@@ -110,9 +110,17 @@ def recover(desk: Desk) -> float:
     wait_s = desk.state.buy_not_before()
     if wait_s == 0:
         rebuild_money(desk, unpublished(desk.store))
+        _drop_what_was_put(desk)
         desk.state.finish_recovery()
         log.info("recovered")
     return wait_s
+
+
+def _drop_what_was_put(desk: Desk) -> None:
+    """Take back leases of paid answers that were put after the file was written that Redis read."""
+    for render_id in desk.leases.spooled_renders():
+        if any(True for _ in desk.store.list(keys.takes(render_id))):
+            desk.leases.drop_spooled(render_id)
 
 
 def _rebuild(desk: Desk, token: str) -> None:

@@ -268,8 +268,10 @@ def test_a_mark_takes_a_buyers_lease_and_its_end_leaves_a_buyers_alone(redis_url
 
     assert (kept_its_lease, lost_it) == (True, True)
     assert not leases.acquire_lease(RENDER, "another", ttl_s=30)
+    assert leases.spooled_renders() == (RENDER,)
     leases.drop_spooled(RENDER)
     assert leases.acquire_lease(RENDER, "another", ttl_s=30)
+    assert leases.spooled_renders() == ()
 
 
 # -- the whole worker ------------------------------------------------------------------------

@@ -376,6 +376,10 @@ class _PlainLeases:
         self._effects.look("state.drop_spooled")
         self._kept.drop_spooled(render_id)
 
+    def spooled_renders(self) -> tuple[str, ...]:
+        self._effects.look("state.spooled_renders")
+        return self._kept.spooled_renders()
+
 
 class _PlainHolds:
     """Holds without a renewing thread; the dead do not say that their work has ended."""

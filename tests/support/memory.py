@@ -631,6 +631,14 @@ class MemoryState:
             if self._leases.get(render_id, ("", 0.0))[0].startswith(SPOOLED_ON):
                 del self._leases[render_id]
 
+    def spooled_renders(self) -> tuple[str, ...]:
+        with self._there():
+            return tuple(
+                render_id
+                for render_id, (holder, until) in self._leases.items()
+                if holder.startswith(SPOOLED_ON) and until > self._clock()
+            )
+
     @contextmanager
     def held(self, render_id: str) -> Iterator[str | None]:
         """Be the buyer while the block runs: ``worker.ports.Leases`` without a renewing thread."""

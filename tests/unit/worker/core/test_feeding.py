@@ -15,7 +15,7 @@ from catalog.money import Usd
 from tests.support.desk import ESTIMATE, PRICE, STORE_ID, Wanted, Workplace, address, wanted
 from worker import plans
 from worker.feeder import feed
-from worker.reconciler import reconcile, recover_all
+from worker.reconciler import reconcile, recover, recover_all
 
 
 def _shard(number: int, *, products: int = 2) -> list[Wanted]:
@@ -421,6 +421,21 @@ def test_recovering_knows_only_what_is_planned_and_unpublished() -> None:
 
     assert recover_all(place.desk) == 0
     assert place.memory.running() == ()
+
+
+def test_a_lease_of_a_picture_that_was_put_long_ago_is_taken_back() -> None:
+    place = Workplace()
+    place.order("monday", [wanted("mug", "kitchen")])
+    place.settle_down()
+    (bought,) = [line.render_id for line in place.lines("monday") if line.render_id]
+    waits = "ab" * 16
+    place.memory.clear()
+    for render_id in (bought, waits):  # an older file knows both
+        place.memory.mark_spooled(render_id, "host-1", ttl_s=3_600)
+
+    assert recover(place.desk) == 0
+
+    assert place.memory.spooled_renders() == (waits,)
 
 
 def test_a_new_epoch_waits_for_open_calls_only_if_an_import_is_unpublished() -> None:
