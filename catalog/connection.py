@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 from catalog.redis_keys import RedisKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import redis
 
 _RENEW = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -27,8 +27,15 @@ class StateUnavailable(Exception):
     """Redis can't be reached, or refuses us."""
 
 
+class QueueUnavailable(Exception):
+    """Redis did not take or give a message that it was asked for."""
+
+
 def open_redis(url: str, *, timeout_s: float = 10.0) -> redis.Redis:
     """A client with time-outs of its own (redis-py's default would retry for a minute)."""
+    # It takes a fifth of a second to load, which `--help` and a dry run need not wait for.
+    import redis
+
     return redis.Redis.from_url(
         url,
         decode_responses=True,
@@ -51,9 +58,11 @@ def check(client: redis.Redis) -> None:
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Say of every fault of Redis that state is unavailable."""
+    from redis import RedisError
+
     try:
         yield
-    except redis.RedisError as exc:
+    except RedisError as exc:
         msg = f"Redis: {exc}"
         raise StateUnavailable(msg) from exc
 

@@ -16,6 +16,7 @@ from redis import RedisError
 
 from catalog import transport
 from catalog.claims import QUEUE_OF, QUEUES
+from catalog.connection import QueueUnavailable
 
 if TYPE_CHECKING:
     from catalog.claims import Claim
@@ -28,10 +29,6 @@ _FAILURES: Final = (OperationalError, RedisError, OSError)
 
 _ANSWER_S: Final = 15.0
 """So long Redis may take to answer; a waiting BRPOP is answered within a second."""
-
-
-class QueueUnavailable(Exception):
-    """Redis did not take or give what was asked."""
 
 
 def broker_url(redis_url: str) -> str:

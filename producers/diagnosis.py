@@ -23,11 +23,11 @@ from celery.exceptions import CeleryError
 from kombu.exceptions import KombuError
 
 from catalog.claims import QUEUES
-from catalog.connection import open_redis
+from catalog.connection import QueueUnavailable, open_redis
 from catalog.models import UnknownModel, load_models
 from catalog.models_file import ModelsFileError
 from catalog.pools import Pool, read_pools
-from catalog.queue import Queue, QueueUnavailable, connect
+from catalog.queue import Queue, connect
 from catalog.settings import (
     REDIS_WAYS,
     Settings,

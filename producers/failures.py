@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.models_file import ModelsFileError
-from catalog.queue import QueueUnavailable
 from catalog.settings import SettingsError
 from catalog.store.opening import StoreUrlError
 from catalog.store.port import StoreError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from catalog import keys
 from catalog.imports import (
@@ -273,8 +273,7 @@ def _plan_product(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
+class _Choice(NamedTuple):
     """A wanted slot: what is asked for it, why, and what that costs."""
 
     wanted: WantedSlot

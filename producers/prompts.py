@@ -380,10 +380,15 @@ def _mood_rule(images: int) -> str:
 
 def _variant_shown(facts: _Facts) -> str:
     """The variant by its options, unless the template speaks of it already."""
-    if any(name.startswith("variant.") for name in _field_names(_parsed(facts.scene.prompt))):
+    if _speaks_of_variant(facts.scene.prompt):
         return ""
     told = _variant_options(facts.variant) or _variant_title(facts.variant)
     return quoted(told, VARIANT_MAX_CHARS)
+
+
+@lru_cache(maxsize=1_000)
+def _speaks_of_variant(prompt: str) -> bool:
+    return any(name.startswith("variant.") for name in _field_names(_parsed(prompt)))
 
 
 def _variant_title(variant: Variant | None) -> str:
@@ -418,6 +423,7 @@ _MARKUP = re.compile(
 )
 
 
+@lru_cache(maxsize=64)  # a product's scenes quote the same of it
 def _one_line(text: str) -> str:
     """Composed, without what can't be seen, without quotes that could end ours."""
     visible = html.unescape(text)
@@ -457,6 +463,7 @@ def _without_markup(text: str) -> str:
     return _MARKUP.sub(" ", _MARKUP.sub(" ", html.unescape(text)))
 
 
+@lru_cache(maxsize=1_000)
 def _authors_words(text: str) -> str:
     """The scene book's own words on one line; double quotes are kept for catalog text."""
     shown = "".join(_visible(char) for char in unicodedata.normalize("NFC", text))

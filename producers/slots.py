@@ -6,8 +6,7 @@ models: product (or variant, or photo) x scene x picture number x locale.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from catalog.keys import slug
 from catalog.product import PhotoRole
@@ -30,8 +29,7 @@ _LOOKS = frozenset(
 """Option names that change how a product looks; sizes and the like do not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedSlot:
+class WantedSlot(NamedTuple):
     """One wanted picture, before anybody looked at what is owned.
 
     ``photos`` point into the product's photos, the best first; ``softer`` are prompts for when
@@ -48,8 +46,7 @@ class WantedSlot:
     photos: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class _Subject(NamedTuple):
     """What is shown: the product as a whole, a variant, or one photo of it."""
 
     name: str

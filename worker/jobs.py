@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from catalog.claims import GENERATE, Claim, ProductClaim, RenderClaim
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Recovery
-from catalog.queue import QueueUnavailable
 from catalog.reading import Unreadable, read_claim
 from catalog.results import Status
 from catalog.store.port import StoreRefuses, StoreUnavailable

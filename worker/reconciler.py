@@ -16,9 +16,8 @@ import structlog
 
 from catalog import claims, keys
 from catalog.claims import ImportClaim, ShardClaim
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Recovery, ensure_epoch
-from catalog.queue import QueueUnavailable
 from catalog.revisions import open_revision, unpublished
 from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from catalog.queue import QueueUnavailable
+from catalog.connection import QueueUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

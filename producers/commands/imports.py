@@ -14,7 +14,6 @@ from catalog.settings import read_settings
 from catalog.store.directory import DirectoryStore
 from producers import control, display, importing, repairing, reporting, verifying
 from producers.api import Skuscene
-from producers.diagnosis import check_workers
 from producers.exits import Exit, of_status
 from producers.failures import UsageError
 from producers.importing import Order
@@ -308,6 +307,9 @@ _PATIENCE_WITHOUT_WORKER_S = 30.0
 
 def _is_listened(settings: Settings) -> bool:
     """Whether a worker answers; one that is at a picture, or at a repair, can't."""
+    # What looks at Redis takes half a second to load, which most verbs need not wait for.
+    from producers.diagnosis import check_workers
+
     queue = claims.QUEUE_OF[claims.REPAIR]
     return not any(
         found.check == f"queue {queue}" and found.outcome == "warning"

@@ -8,8 +8,7 @@ the products that still come back and no others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import blake2b
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -26,8 +25,7 @@ BITMAP_MIN_BYTES = 1 << 16
 BITMAP_MAX_BYTES = 1 << 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class Folded(NamedTuple):
     """What became of some rows: one product of them all, or one rejection."""
 
     rows: tuple[int, ...]
@@ -181,4 +179,6 @@ def _all_rejected(
 
 
 def _digest(key: str) -> int:
-    return int.from_bytes(blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+    return (
+        hash(key) & 0xFFFF_FFFF_FFFF_FFFF
+    )  # another one in every process, so that no feed can aim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".heic", ".tif", ".tiff", ".bmp", ".jfif",
 )  # fmt: skip
 _SCHEMES = ("http://", "https://")
+_MAY_END_LINK = re.compile(r"[\s,|;\"']")
 _PRECEDENCE = (PhotoRole.MAIN, PhotoRole.VARIANT)
 
 
@@ -38,6 +40,8 @@ def split_links(cell: str, separators: Sequence[str]) -> list[str]:
     A comma or a blank separates only where a link can begin: URLs and file names may hold both.
     """
     text = visible(cell).strip()
+    if text.startswith(_SCHEMES) and not _MAY_END_LINK.search(text):  # most cells
+        return [text]
     if not text or text.casefold() in NO_LINK:
         return []
     if text.startswith("[") and (listed := _json_list(text)) is not None:

@@ -128,7 +128,7 @@ def _records(stream: IO[str], heading: Heading, *, name: str) -> Iterator[Record
             if not cells:  # a blank line is no record
                 lines.forget()
                 continue
-            is_blank = not any(cell and not cell.isspace() for cell in cells)
+            is_blank = not any(map(str.strip, cells))
             row += bool(row) or not is_blank
             if row > 1 and not is_blank:
                 yield Record(row, cells, _misfit(cells, width) or lines.unclosed())

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.connection import StateUnavailable
-from catalog.queue import QueueUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.results import Costs, ImportStatus, RenderCounts, RowCounts, ShardCounts
 from catalog.settings import SettingsError
 from catalog.store.opening import StoreUrlError

@@ -27,7 +27,8 @@ from catalog.claims import (
     RepairClaim,
     ShardClaim,
 )
-from catalog.queue import Queue, QueueUnavailable, broker_url, connect
+from catalog.connection import QueueUnavailable
+from catalog.queue import Queue, broker_url, connect
 from catalog.results import ReferenceUsed
 from catalog.settings import Settings, read_settings
 from producers.embedded import private_redis

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from catalog.claims import Claim
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.leases import SPOOLED_ON
 from catalog.open_calls import Gate
-from catalog.queue import QueueUnavailable
 from catalog.results import ManifestPart
 from catalog.store.port import Created, Listed, Stored, StoreUnavailable
 from tests.simulation.auditor import Call

@@ -26,11 +26,10 @@ import producers.control
 import producers.retrying
 from catalog import claims, keys
 from catalog.claims import claim_name
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Recovery
 from catalog.imports import Control, Import
 from catalog.money import Usd
-from catalog.queue import QueueUnavailable
 from catalog.results import ResultLine
 from catalog.revisions import open_revision
 from catalog.store.port import Store, StoreError

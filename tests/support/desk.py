@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from catalog import claims, keys
 from catalog.claims import Claim, ImportClaim
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Recovery
 from catalog.imports import (
     Control,
@@ -44,7 +44,6 @@ from catalog.models import load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.product import Photo
-from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, RenderRecord
 from catalog.results import Manifest, ResultLine, RowCounts, Status
 from catalog.scenes import Scene, SceneBook

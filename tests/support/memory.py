@@ -18,11 +18,10 @@ from functools import lru_cache
 from typing import Any
 
 from catalog.claims import QUEUE_OF, QUEUES, Claim
-from catalog.connection import StateUnavailable
+from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Epoch, Recovery
 from catalog.leases import SPOOLED_ON
 from catalog.open_calls import Gate, OpenCall, Reserved, Tries, count_of
-from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, Refusal
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
 from catalog.state import Progress, Settled

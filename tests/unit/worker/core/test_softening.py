@@ -8,10 +8,10 @@ import pytest
 
 from catalog import claims, keys
 from catalog.claims import RenderClaim
+from catalog.connection import QueueUnavailable
 from catalog.imports import PlannedSlot
 from catalog.money import Usd
 from catalog.open_calls import OpenCall
-from catalog.queue import QueueUnavailable
 from catalog.renders import LedgerLine, Refusal
 from catalog.store.port import sha256_hex
 from producers import retrying
