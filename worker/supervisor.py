@@ -47,7 +47,7 @@ if sys.platform == "linux":
     _STARTS = multiprocessing.get_context("fork")
 else:  # where the system's own libraries may not be used in a fork
     _STARTS = multiprocessing.get_context("spawn")
-_LOADED = (
+LOADED = (
     "celery.apps.worker",
     "celery.bin.worker",
     "celery.concurrency.solo",
@@ -58,7 +58,7 @@ _LOADED = (
     "worker.app",
 )
 """What every stage loads, by names that Celery finds as well."""
-_LOADED_TO_BUY = ("worker.gemini.model",)
+LOADED_TO_BUY = ("worker.gemini.model",)
 """What only the stage that buys loads: it is begun last, so that the others need not wait."""
 
 
@@ -173,7 +173,7 @@ def _load(stage: Stage) -> None:
     Raises:
         RuntimeError: a thread runs, whose locks a fork would inherit for good.
     """
-    for name in (*_LOADED, *(_LOADED_TO_BUY if stage.queue == "generate" else ())):
+    for name in (*LOADED, *(LOADED_TO_BUY if stage.queue == "generate" else ())):
         importlib.import_module(name)
     if threading.active_count() > 1:
         msg = f"threads run in the supervisor: {threading.enumerate()}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from catalog.claims import QUEUES
 from catalog.settings import Settings, read_settings
 from tests.support.effects import Orders, Scythe, write_commands
-from worker.supervisor import arguments_of, die_with_parent, stages
+from worker.supervisor import LOADED, LOADED_TO_BUY, arguments_of, die_with_parent, stages
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -26,19 +26,7 @@ if TYPE_CHECKING:
 FOLDER = "DEADLY_FOLDER"
 """The variable that names the folder of the orders."""
 _MOST_STARTS = 400
-_LOADED = (
-    "celery.apps.worker",
-    "celery.bin.celery",
-    "celery.concurrency.solo",
-    "celery.concurrency.thread",
-    "celery.worker.consumer",
-    "celery.worker.strategy",
-    "google.genai",
-    "httpx2",
-    "kombu.transport.redis",
-    "worker.app",
-    "worker.gemini.model",
-)
+_LOADED = (*LOADED, *LOADED_TO_BUY, "celery.bin.celery", "google.genai", "httpx2")
 
 
 def main() -> int:
