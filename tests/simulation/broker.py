@@ -130,6 +130,7 @@ class Broker:
         """Start again with such a file; what processes keep in memory stays there."""
         self._waiting = list(saved[0])
         self._unacked = {delivery.number: delivery for delivery in saved[1]}
+        self._wake()
 
     def depths(self) -> dict[str, int]:
         """Messages waiting per queue; those that somebody has taken are not among them."""
@@ -145,6 +146,9 @@ class Broker:
             self._kept.setdefault(process, []).append(self._note(message, process))
         else:
             self._waiting.append(message)
+        self._wake()
+
+    def _wake(self) -> None:
         for fiber in self.idle:
             self._scheduler.wake(fiber)
 
