@@ -14,7 +14,7 @@ from worker.simulator.models import INPUT_IMAGE_TOKENS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.rules import SHAPES, parse_limits
 from worker.simulator.script import Director, Latency, ScriptError, ScriptLine, parse_script
-from worker.simulator.server import Service
+from worker.simulator.service import Service
 from worker.simulator.state import Setup
 from worker.simulator.tokens import Count, TokenRates
 

@@ -1,4 +1,4 @@
-"""How does the simulator run: on a port of its own, or inside a test?"""
+"""How does the simulator run inside a test?"""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import json
 import threading
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from worker.simulator import generation, listing, refusals, steering
-from worker.simulator.connection import (
-    READ_AHEAD_BYTES,
-    Connection,
-    Delivery,
-    Fate,
-    MalformedRequestError,
-    Reply,
-)
 from worker.simulator.limit_refusals import Telling
-from worker.simulator.refusals import Refusal
-from worker.simulator.routes import Endpoint, find_route
 from worker.simulator.rules import parse_limits
-from worker.simulator.script import Latency, ScriptError, parse_script
-from worker.simulator.state import Setup, State
+from worker.simulator.script import Latency, parse_script
+from worker.simulator.service import Service
+from worker.simulator.state import Setup
 from worker.simulator.tokens import Count, TokenRates
 
 if TYPE_CHECKING:
@@ -30,101 +20,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from worker.simulator.books import BooksPage
-    from worker.simulator.connection import Request
-    from worker.simulator.routes import Route
 
 Result = TypeVar("Result")
 
-_BACKLOG: Final = 1024
 _START_S: Final = 10.0
-
-_ANSWER: Final[Mapping[Endpoint, Callable[[State, Request, Route], Awaitable[Reply]]]] = {
-    Endpoint.GENERATE: generation.answer_generation,
-    Endpoint.MODEL: listing.answer_model,
-    Endpoint.MODELS: listing.answer_models,
-    Endpoint.BOOKS: steering.answer_books,
-    Endpoint.SCRIPT: steering.add_to_script,
-    Endpoint.SCRIPT_LEFT: steering.answer_script_left,
-    Endpoint.LATENCY: steering.change_latency,
-    Endpoint.LIMITS: steering.change_limits,
-    Endpoint.LIMITS_NOW: steering.answer_limits,
-    Endpoint.RESET: steering.reset,
-}
-
-
-class Service:
-    """A listening simulator inside a running event loop."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._server: asyncio.Server | None = None
-        self._visits: set[asyncio.Task[None]] = set()
-        self.state = State(setup)
-        self.url = ""
-
-    async def start(self) -> None:
-        """Listen; ``url`` is known from here on.
-
-        Raises:
-            OSError: the port is taken, or not ours to listen on.
-        """
-        self._server = await asyncio.start_server(
-            self._visit,
-            self._setup.host,
-            self._setup.port,
-            backlog=_BACKLOG,
-            limit=READ_AHEAD_BYTES,
-        )
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://{self._setup.host}:{port}"
-
-    async def stop(self) -> None:
-        """Close every connection, calls in flight included; safe to call twice."""
-        if self._server:
-            self._server.close()
-        for visit in tuple(self._visits):
-            visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
-        self.state.books.close()
-
-    async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.current_task()
-        if visit:
-            self._visits.add(visit)
-            visit.add_done_callback(self._visits.discard)
-        connection = Connection(reader, writer)
-        try:
-            await self._serve(connection)
-            await connection.close()
-        except asyncio.CancelledError:
-            # The server stops. Not raised again: asyncio's streams would report it as an error.
-            connection.abort()
-
-    async def _serve(self, connection: Connection) -> None:
-        while True:
-            try:
-                request = await connection.read_request()
-            except MalformedRequestError as exc:
-                await connection.deliver(_refused(refusals.invalid_argument(str(exc))))
-                return
-            if request is None:
-                return
-            reply = await self._answer(request)
-            fate = await connection.deliver(reply)
-            reply.settle(fate)
-            if fate is not Fate.DELIVERED:
-                return
-
-    async def _answer(self, request: Request) -> Reply:
-        route = find_route(request.method, request.path)
-        if route is None:
-            return _refused(refusals.no_such_path(request.method, request.path))
-        try:
-            return await _ANSWER[route.endpoint](self.state, request, route)
-        except Refusal as refusal:
-            return _refused(refusal)
-        except ScriptError as exc:
-            return Reply(status=400, body=json.dumps({"error": str(exc)}).encode())
 
 
 class Simulator:
@@ -269,7 +168,3 @@ class Simulator:
         self._thread.join(_START_S)
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
-
-
-def _refused(refusal: Refusal) -> Reply:
-    return Reply(status=refusal.status, body=refusal.body(), delivery=Delivery.WHOLE)
