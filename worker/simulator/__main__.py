@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker.simulator.files import StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.models import INPUT_IMAGE_TOKENS
 from worker.simulator.outcomes import OUTCOMES
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 EXIT_DONE = 0
 EXIT_USAGE = 2
 
+_HOUR_HELP = "seconds that an hour takes for files and batches [3600]"
 _EPILOG = f"""\
 examples:
   python -m worker.simulator --port 8090
@@ -92,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N|MIN-MAX",
         help=f"tokens reported per input image [{INPUT_IMAGE_TOKENS}]",
     )
+    add("--hour-s", type=_positive, default=3600.0, metavar="S", help=_HOUR_HELP)
+    add(
+        "--storage-bytes",
+        type=int,
+        default=StorageLimits().total_bytes,
+        metavar="N",
+        help="what all files together may hold [20 GiB]",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of everything left to chance [0]")
     add("--quiet", action="store_true", help="no line per call on standard error")
     return parser
@@ -118,8 +129,17 @@ def _setup(arguments: argparse.Namespace) -> Setup:
             thoughts=_read_count(arguments.thoughts),
             input_image=_read_count(arguments.input_image_tokens),
         ),
+        hour_s=arguments.hour_s,
+        storage=StorageLimits(total_bytes=arguments.storage_bytes),
         quiet=arguments.quiet,
     )
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number
 
 
 def _read_rate(text: str) -> tuple[str, float]:

@@ -10,13 +10,17 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-MAX_BODY_BYTES: Final = 100 * 1024 * 1024
+from worker.simulator.bodies import ClientLeftError, FilePart, Incoming
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 READ_AHEAD_BYTES: Final = 1024 * 1024
 DRIPS: Final = 20
 
@@ -29,6 +33,7 @@ class Delivery(StrEnum):
     RESET = "reset"
     DRIP = "drip"
     HANG = "hang"
+    LOST = "lost"
 
 
 class Fate(StrEnum):
@@ -46,13 +51,17 @@ class MalformedRequestError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request, wholly read; header names are in lower case."""
+    """One request; header names are in lower case.
+
+    Its body has been read into ``body``, or is still to come: then ``incoming`` has it.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
+    incoming: Incoming | None = None
 
 
 def _ignore(_fate: Fate) -> None:
@@ -63,16 +72,26 @@ def _ignore(_fate: Fate) -> None:
 class Reply:
     """An answer and the way to write it.
 
+    ``parts`` follow the body: what is too long to be in memory. They can be cut, but don't drip.
     ``settle`` is called with the answer's fate in the same step of the loop in which its last
     byte was handed over: whoever has read an answer finds it in the books.
     """
 
     status: int
-    body: bytes
+    body: bytes = b""
+    parts: tuple[bytes | FilePart, ...] = ()
     content_type: str = "application/json; charset=UTF-8"
+    headers: tuple[tuple[str, str], ...] = ()
     delivery: Delivery = Delivery.WHOLE
     drip_s: float = 0.0
     settle: Callable[[Fate], None] = field(default=_ignore)
+
+    @property
+    def length(self) -> int:
+        """How many bytes come after the head."""
+        return len(self.body) + sum(
+            part.size_bytes if isinstance(part, FilePart) else len(part) for part in self.parts
+        )
 
 
 class Connection:
@@ -93,28 +112,34 @@ class Connection:
             or self._writer.is_closing()
         )
 
-    async def read_request(self) -> Request | None:
+    async def read_request(
+        self, is_streamed: Callable[[str, str], bool] = lambda _method, _path: False
+    ) -> Request | None:
         """The next request, or ``None`` when the client has left.
 
+        ``is_streamed``, asked with method and path, says whose body is left to be read.
+
         Raises:
-            MalformedRequestError: not HTTP, or more than ``MAX_BODY_BYTES``.
+            MalformedRequestError: not HTTP, or more than ``MAX_BODY_BYTES`` to be read here.
         """
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
             method, target, headers = _parse_head(head)
-            body = await self._read_body(headers)
-        except (asyncio.IncompleteReadError, ConnectionError):
+            url = urlsplit(target)
+            request = Request(
+                method=method,
+                path=unquote(url.path),
+                query=dict(parse_qsl(url.query)),
+                headers=headers,
+                incoming=self._expect_body(headers),
+            )
+            if request.incoming and not is_streamed(method, request.path):
+                return replace(request, body=await request.incoming.whole(), incoming=None)
+        except (asyncio.IncompleteReadError, ConnectionError, ClientLeftError):
             return None
         except (ValueError, asyncio.LimitOverrunError) as exc:
             raise MalformedRequestError(str(exc)) from exc
-        url = urlsplit(target)
-        return Request(
-            method=method,
-            path=unquote(url.path),
-            query=dict(parse_qsl(url.query)),
-            headers=headers,
-            body=body,
-        )
+        return request
 
     async def deliver(self, reply: Reply) -> Fate:
         """Write an answer as it asks to be written; only a whole one keeps the connection."""
@@ -127,6 +152,9 @@ class Connection:
             return await self._write(reply)
         except ConnectionError:
             return Fate.CLIENT_GONE
+        except OSError:  # a part's file was deleted meanwhile
+            self._hang_up(reset=False)
+            return Fate.CUT
 
     async def close(self) -> None:
         """End the connection; safe to call twice."""
@@ -140,25 +168,10 @@ class Connection:
         """End the connection at once, whatever is still unwritten."""
         self._writer.transport.abort()
 
-    async def _read_body(self, headers: dict[str, str]) -> bytes:
+    def _expect_body(self, headers: dict[str, str]) -> Incoming:
         if headers.get("expect", "").lower() == "100-continue":
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return await self._read_chunks()
-        length = int(headers.get("content-length", "0"))
-        _check_length(length)
-        return await self._reader.readexactly(length)
-
-    async def _read_chunks(self) -> bytes:
-        chunks = bytearray()
-        while True:
-            line = await self._reader.readuntil(b"\r\n")
-            length = int(line.split(b";")[0], 16)
-            _check_length(len(chunks) + length)
-            chunk = await self._reader.readexactly(length + 2)
-            if not length:
-                return bytes(chunks)
-            chunks += chunk[:-2]
+        return Incoming(self._reader, headers)
 
     async def _wait_for_the_client_to_leave(self) -> None:
         try:
@@ -172,13 +185,20 @@ class Connection:
         if reply.delivery is Delivery.DRIP:
             return await self._drip(head + reply.body, reply.drip_s)
         if reply.delivery is Delivery.WHOLE:
-            self._writer.write(head + reply.body)
-            await self._writer.drain()
+            await self._send(head, reply, reply.length)
             return Fate.DELIVERED
-        self._writer.write(head + reply.body[: len(reply.body) // 2])
-        await self._writer.drain()
+        if reply.delivery is not Delivery.LOST:
+            await self._send(head, reply, reply.length // 2)
         self._hang_up(reset=reply.delivery is Delivery.RESET)
         return Fate.CUT
+
+    async def _send(self, head: bytes, reply: Reply, most_bytes: int) -> None:
+        # In one piece with the head: a short answer is one packet.
+        self._writer.write(head + reply.body[:most_bytes])
+        await self._writer.drain()
+        async for piece in _pieces_of(reply.parts, most_bytes - len(reply.body)):
+            self._writer.write(piece)
+            await self._writer.drain()
 
     async def _drip(self, answer: bytes, drip_s: float) -> Fate:
         step = len(answer) // DRIPS + 1
@@ -211,17 +231,26 @@ def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:
     return method, target, {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 
-def _check_length(length: int) -> None:
-    if not 0 <= length <= MAX_BODY_BYTES:
-        message = f"a body of {length} bytes; the limit is {MAX_BODY_BYTES}"
-        raise ValueError(message)
+async def _pieces_of(parts: tuple[bytes | FilePart, ...], most_bytes: int) -> AsyncIterator[bytes]:
+    left = most_bytes
+    for part in parts:
+        if left <= 0:
+            return
+        if isinstance(part, bytes):
+            yield part[:left]
+            left -= len(part)
+            continue
+        async for piece in part.pieces(left):
+            yield piece
+        left -= part.size_bytes
 
 
 def _head(reply: Reply) -> bytes:
     phrase = HTTPStatus(reply.status).phrase
+    more = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
     return (
         f"HTTP/1.1 {reply.status} {phrase}\r\n"
         f"Content-Type: {reply.content_type}\r\n"
-        f"Content-Length: {len(reply.body)}\r\n"
-        "Server: skuscene-simulator\r\n\r\n"
+        f"Content-Length: {reply.length}\r\n"
+        f"{more}Server: skuscene-simulator\r\n\r\n"
     ).encode("latin-1")

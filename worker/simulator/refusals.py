@@ -27,6 +27,7 @@ _STATUS_WORDS: Final = {
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
+    409: "ALREADY_EXISTS",
     413: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
@@ -169,7 +170,7 @@ def money_used_up(model: str, delay_s: float) -> Refusal:
 
 
 def quota_exceeded(
-    model: str,
+    model: str | None,
     quota: Quoted | None,
     *,
     value: str | None,
@@ -223,11 +224,12 @@ def _error_info(reason: str) -> dict[str, Any]:
     }
 
 
-def _quota_failure(model: str, quota: Quoted, value: str | None) -> dict[str, Any]:
+def _quota_failure(model: str | None, quota: Quoted, value: str | None) -> dict[str, Any]:
+    of_model = {} if model is None else {"model": model}
     violation: dict[str, Any] = {
         "quotaMetric": quota.metric,
         "quotaId": quota.id,
-        "quotaDimensions": {"model": model, "location": "global"},
+        "quotaDimensions": {**of_model, "location": "global"},
     }
     if value is not None:
         violation["quotaValue"] = value

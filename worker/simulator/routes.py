@@ -23,6 +23,11 @@ class Endpoint(StrEnum):
     GENERATE = "generate"
     MODEL = "model"
     MODELS = "models"
+    UPLOAD = "upload"
+    FILE = "file"
+    FILES = "files"
+    DELETE_FILE = "delete_file"
+    DOWNLOAD = "download"
     BOOKS = "books"
     SCRIPT = "script"
     SCRIPT_LEFT = "script_left"
@@ -34,17 +39,23 @@ class Endpoint(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """An endpoint, the platform it was reached on, and the model in its path, if any."""
+    """An endpoint, the platform it was reached on, and what its path names, if anything.
+
+    ``model`` is a model's name, ``id`` that of a file without what stands before it.
+    """
 
     endpoint: Endpoint
     platform: Platform
     model: str = ""
+    id: str = ""
 
 
 _VERTEX: Final = r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google/models"
 _EXPRESS: Final = r"/v1(?:beta1)?/publishers/google/models"
 _DEVELOPER: Final = r"/v1(?:beta)?/models"
 _MODEL: Final = r"/(?P<model>[^/:]+)"
+_VERSION: Final = r"/v1(?:beta)?"
+_ID: Final = r"/(?P<id>[^/:]+)"
 
 
 def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
@@ -59,6 +70,15 @@ def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
             ("GET", rf"{base}{_MODEL}", Endpoint.MODEL, platform),
             ("GET", base, Endpoint.MODELS, platform),
         ]
+    files = rf"{_VERSION}/files"
+    rows += [
+        ("POST", rf"/upload{files}", Endpoint.UPLOAD, Platform.DEVELOPER),
+        ("PUT", rf"/upload{files}", Endpoint.UPLOAD, Platform.DEVELOPER),
+        ("GET", files, Endpoint.FILES, Platform.DEVELOPER),
+        ("GET", rf"{files}{_ID}", Endpoint.FILE, Platform.DEVELOPER),
+        ("DELETE", rf"{files}{_ID}", Endpoint.DELETE_FILE, Platform.DEVELOPER),
+        ("GET", rf"(?:/download)?{files}{_ID}:download", Endpoint.DOWNLOAD, Platform.DEVELOPER),
+    ]
     rows += [
         ("GET", "/_sim/books", Endpoint.BOOKS, Platform.SIMULATOR),
         ("GET", "/_sim/script", Endpoint.SCRIPT_LEFT, Platform.SIMULATOR),
@@ -79,6 +99,11 @@ def find_route(method: str, path: str) -> Route | None:
     for wanted_method, pattern, endpoint, platform in _ROUTES:
         match = pattern.fullmatch(path)
         if match and method == wanted_method:
-            model = match.groupdict().get("model") or ""
-            return Route(endpoint=endpoint, platform=platform, model=model)
+            named = match.groupdict()
+            return Route(
+                endpoint=endpoint,
+                platform=platform,
+                model=named.get("model", ""),
+                id=named.get("id", ""),
+            )
     return None

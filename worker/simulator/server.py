@@ -7,6 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from worker.simulator.files import StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.rules import parse_limits
 from worker.simulator.script import Latency, parse_script
@@ -32,6 +33,7 @@ class Simulator:
     ``with Simulator(latency_s=0) as sim: ...``; every method may be called from any thread.
     ``script`` takes the same lines as a script file, as dictionaries; ``limits`` takes rules as
     ``--limit`` does, ``thoughts`` and ``input_image_tokens`` what the options of that name take.
+    ``hour_s`` is how many seconds an hour of files and batches takes.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Simulator:
         telling: Telling = Telling(),  # noqa: B008 - frozen
         thoughts: str | int | None = None,
         input_image_tokens: str | int | None = None,
+        hour_s: float = 3600.0,
+        storage: StorageLimits = StorageLimits(),  # noqa: B008 - frozen
         port: int = 0,
     ) -> None:
         self._setup = Setup(
@@ -62,6 +66,8 @@ class Simulator:
                 thoughts=None if thoughts is None else Count.parse(thoughts),
                 input_image=None if input_image_tokens is None else Count.parse(input_image_tokens),
             ),
+            hour_s=hour_s,
+            storage=storage,
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
@@ -134,7 +140,7 @@ class Simulator:
         self._call(change)
 
     def reset(self) -> None:
-        """Empty script, books and accounts; the limits and the latency of the start."""
+        """Empty script, books, accounts and files; the limits and the latency of the start."""
 
         async def clear() -> None:
             self._running.state.reset()

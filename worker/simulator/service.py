@@ -6,7 +6,15 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Final
 
-from worker.simulator import generation, listing, refusals, steering
+from worker.simulator import (
+    file_answers,
+    generation,
+    listing,
+    refusals,
+    steering,
+    uploads,
+)
+from worker.simulator.bodies import ClientLeftError, MalformedBodyError
 from worker.simulator.connection import (
     READ_AHEAD_BYTES,
     Connection,
@@ -33,6 +41,11 @@ _ANSWER: Final[Mapping[Endpoint, Callable[[State, Request, Route], Awaitable[Rep
     Endpoint.GENERATE: generation.answer_generation,
     Endpoint.MODEL: listing.answer_model,
     Endpoint.MODELS: listing.answer_models,
+    Endpoint.UPLOAD: uploads.answer_upload,
+    Endpoint.FILE: file_answers.answer_file,
+    Endpoint.FILES: file_answers.answer_files,
+    Endpoint.DELETE_FILE: file_answers.delete_file,
+    Endpoint.DOWNLOAD: file_answers.download,
     Endpoint.BOOKS: steering.answer_books,
     Endpoint.SCRIPT: steering.add_to_script,
     Endpoint.SCRIPT_LEFT: steering.answer_script_left,
@@ -76,7 +89,7 @@ class Service:
         for visit in tuple(self._visits):
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
-        self.state.books.close()
+        self.state.close()
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visit = asyncio.current_task()
@@ -94,13 +107,17 @@ class Service:
     async def _serve(self, connection: Connection) -> None:
         while True:
             try:
-                request = await connection.read_request()
-            except MalformedRequestError as exc:
+                request = await connection.read_request(_is_streamed)
+                if request is None:
+                    return
+                reply = await self._answer(request)
+                if request.incoming:
+                    await request.incoming.skip()
+            except ClientLeftError:
+                return
+            except (MalformedRequestError, MalformedBodyError) as exc:
                 await connection.deliver(_refused(refusals.invalid_argument(str(exc))))
                 return
-            if request is None:
-                return
-            reply = await self._answer(request)
             fate = await connection.deliver(reply)
             reply.settle(fate)
             if fate is not Fate.DELIVERED:
@@ -116,6 +133,11 @@ class Service:
             return _refused(refusal)
         except ScriptError as exc:
             return Reply(status=400, body=json.dumps({"error": str(exc)}).encode())
+
+
+def _is_streamed(method: str, path: str) -> bool:
+    route = find_route(method, path)
+    return route is not None and route.endpoint is Endpoint.UPLOAD
 
 
 def _refused(refusal: Refusal) -> Reply:

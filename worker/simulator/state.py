@@ -10,16 +10,21 @@ from pathlib import Path
 
 from catalog.models import load_models
 from worker.simulator.books import Books
+from worker.simulator.files import FileStore, StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.quota import Quota
 from worker.simulator.rules import Rule
 from worker.simulator.script import Director, Latency, ScriptLine
 from worker.simulator.tokens import TokenRates
+from worker.simulator.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How a simulator starts; without ``limits`` every call comes in."""
+    """How a simulator starts; without ``limits`` every call comes in.
+
+    ``hour_s`` is how many seconds an hour takes for files and batches.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -31,6 +36,8 @@ class Setup:
     limits: tuple[Rule, ...] = ()
     telling: Telling = field(default_factory=Telling)
     tokens: TokenRates = field(default_factory=TokenRates)
+    hour_s: float = 3600.0
+    storage: StorageLimits = field(default_factory=StorageLimits)
     quiet: bool = True
 
 
@@ -46,6 +53,8 @@ class State:
         self._begun_s = time.monotonic()
         self.quota = Quota(setup.limits, self.now_s, seed=setup.seed, telling=setup.telling)
         self.books = Books(setup.books_path)
+        self.files = FileStore(setup.storage, self.now_s, hour_s=setup.hour_s)
+        self.uploads = Uploads(self.files)
         self._drawn: Counter[str] = Counter()
 
     def now_s(self) -> float:
@@ -58,9 +67,17 @@ class State:
         return self._drawn[digest]
 
     def reset(self) -> None:
-        """Empty books, script and accounts; limits and latency it started with. Rates stay."""
+        """Empty books, script, accounts and files; limits and latency of the start. Rates stay."""
         self.latency = self.setup.latency
         self.director.clear()
         self.quota.reset()
         self.books.reset()
         self._drawn.clear()
+        self.uploads.clear()
+        self.files.clear()
+
+    def close(self) -> None:
+        """Close the books and remove all files; safe to call twice."""
+        self.books.close()
+        self.uploads.clear()
+        self.files.clear()

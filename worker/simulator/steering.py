@@ -65,7 +65,7 @@ async def change_limits(state: State, request: Request, route: Route) -> Reply:
 
 
 async def reset(state: State, _request: Request, _route: Route) -> Reply:
-    """Empty script, books and accounts; the limits and the latency of the start."""
+    """Empty script, books, accounts and files; the limits and the latency of the start."""
     state.reset()
     return _json(state.books.page())
 

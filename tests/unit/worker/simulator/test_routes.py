@@ -30,6 +30,27 @@ def test_generate_content_is_served_on_every_documented_path(path: str, platform
     )
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize(
+    ("method", "path", "endpoint", "named"),
+    [
+        ("POST", "/upload/{}/files", Endpoint.UPLOAD, ""),
+        ("GET", "/{}/files", Endpoint.FILES, ""),
+        ("GET", "/{}/files/batch-1", Endpoint.FILE, "batch-1"),
+        ("DELETE", "/{}/files/a", Endpoint.DELETE_FILE, "a"),
+        ("GET", "/{}/files/a:download", Endpoint.DOWNLOAD, "a"),
+        ("GET", "/download/{}/files/a:download", Endpoint.DOWNLOAD, "a"),
+    ],
+)
+def test_what_has_an_id_is_found_by_it(
+    version: str, method: str, path: str, endpoint: Endpoint, named: str
+) -> None:
+    route = find_route(method, path.format(version))
+
+    assert route is not None
+    assert (route.endpoint, route.platform, route.id) == (endpoint, Platform.DEVELOPER, named)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
