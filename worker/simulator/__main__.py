@@ -10,12 +10,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worker.simulator.batches import BatchLimits
 from worker.simulator.files import StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.models import INPUT_IMAGE_TOKENS
+from worker.simulator.orders import ORDERS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.rules import SHAPES, parse_limits
-from worker.simulator.script import Director, Latency, ScriptError, ScriptLine, parse_script
+from worker.simulator.script import (
+    BatchHours,
+    Director,
+    Latency,
+    ScriptError,
+    ScriptLine,
+    parse_script,
+)
 from worker.simulator.service import Service
 from worker.simulator.state import Setup
 from worker.simulator.tokens import Count, TokenRates
@@ -32,12 +41,15 @@ examples:
   python -m worker.simulator --port 8090
   python -m worker.simulator --port 8090 --latency-s 10-40 --rate 503=0.1 --rate cut=0.01
   python -m worker.simulator --port 0 --books books.jsonl --script script.jsonl
+  python -m worker.simulator --hour-s 2 --batch-hours 1-6 --rate batch:expired=0.05
   python -m worker.simulator --latency-s 4-20:skew --limit bucket:600/60s:10 --limit day:5000
 
 outcomes: {", ".join(OUTCOMES)}
+of batches: {", ".join(ORDERS)}
 limits: {", ".join(SHAPES)}
 A running simulator is steered by POST /_sim/script, /_sim/latency, /_sim/limits and /_sim/reset,
-and shows its books at GET /_sim/books. It sells drawn pictures and costs nothing.
+and shows its books at GET /_sim/books, its batches at GET /_sim/batches. It sells drawn pictures
+and costs nothing.
 """
 
 
@@ -74,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND=SHARE",
-        help="share of calls (0 to 1) that end as KIND; may be given again",
+        help="share of calls, or batches (0 to 1), that end as KIND; may be given again",
     )
     add("--script", type=Path, metavar="FILE", help="what to do with the next calls (JSON Lines)")
     add("--books", type=Path, metavar="FILE", help="append one line per call; counts on from there")
@@ -96,6 +108,19 @@ def _parser() -> argparse.ArgumentParser:
         help=f"tokens reported per input image [{INPUT_IMAGE_TOKENS}]",
     )
     add("--hour-s", type=_positive, default=3600.0, metavar="S", help=_HOUR_HELP)
+    add(
+        "--batch-hours",
+        default="1-6",
+        metavar="H|MIN-MAX[:skew]",
+        help="how long a batch takes, in hours of --hour-s [1-6]",
+    )
+    add("--batches", type=int, default=100, metavar="N", help="batches open at a time [100]")
+    add(
+        "--enqueued-tokens",
+        type=int,
+        metavar="N",
+        help="input tokens in a model's open batches, 429 beyond [no limit]",
+    )
     add(
         "--storage-bytes",
         type=int,
@@ -130,6 +155,10 @@ def _setup(arguments: argparse.Namespace) -> Setup:
             input_image=_read_count(arguments.input_image_tokens),
         ),
         hour_s=arguments.hour_s,
+        batch_hours=BatchHours.parse(arguments.batch_hours),
+        batches=BatchLimits(
+            open_batches=arguments.batches, enqueued_tokens=arguments.enqueued_tokens
+        ),
         storage=StorageLimits(total_bytes=arguments.storage_bytes),
         quiet=arguments.quiet,
     )

@@ -1,8 +1,9 @@
 """What was asked, what was sold, and what became of it?
 
 One line per call, kept in memory as counts and, if a file is given, appended to it as JSON
-Lines before the caller can have read its answer whole. A simulator started again on the same file
-counts on from there.
+Lines before the caller can have read its answer whole. A request in a batch is a call in the batch
+lane; batches have lines of their own besides. A simulator started again on the same file counts on
+from there.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from pydantic import BaseModel, ConfigDict
 
 from catalog.money import MICRO, Usd
+from worker.simulator.batch_states import BatchState
 from worker.simulator.connection import Fate
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Lane = Literal["standard", "batch"]
 
 
 class Tokens(BaseModel):
@@ -36,7 +40,8 @@ class CallLine(BaseModel):
     ``caller`` tells credentials apart without naming one; see :func:`label_caller`. ``at_s`` and
     ``admitted_at_s`` count from the simulator's start, on a clock that nobody sets: the first when
     the call was read, the second when the limits let it in, ``None`` if they did not or it was
-    refused before they were asked. ``limit`` is the rule that refused it.
+    refused before they were asked. ``limit`` is the rule that refused it. A call in the batch lane
+    names its ``batch``; limits are not asked for it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +62,31 @@ class CallLine(BaseModel):
     run_s: float
     tokens: Tokens = Tokens()
     cost_usd: Usd = Usd()
+    lane: Lane = "standard"
+    batch: str = ""
+
+
+class BatchLine(BaseModel):
+    """A batch has come into another state; counts are those at that moment.
+
+    ``results`` is the file with its answers, empty if there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    event: Literal["batch"] = "batch"
+    at: str
+    at_s: float
+    batch: str
+    state: BatchState
+    display_name: str
+    model: str
+    caller: str
+    requests: int
+    succeeded: int
+    failed: int
+    sold: int
+    results: str
 
 
 class BooksPage(TypedDict):
@@ -73,14 +103,18 @@ class BooksPage(TypedDict):
     by_limit: dict[str, int]
     sold_by_request: dict[str, int]
     sold_by_prompt: dict[str, int]
+    sold_by_lane: dict[str, int]
     doubles: int
     tokens: dict[str, int]
     cost_usd: float
     open: int
     peak_open: int
+    batches: dict[str, int]
 
 
 _RESET: Final = {"event": "reset"}
+_LANES: Final[tuple[Lane, ...]] = ("standard", "batch")
+_LOST: Final = "lost"
 
 
 class Books:
@@ -107,6 +141,16 @@ class Books:
         self._write(line.model_dump(mode="json"))
         self._count(line)
 
+    def book_batched(self, line: CallLine) -> None:
+        """A call in the batch lane is over: book it. It was never open."""
+        self._write(line.model_dump(mode="json"))
+        self._count(line)
+
+    def book_batch(self, line: BatchLine) -> None:
+        """A batch has come into another state."""
+        self._write(line.model_dump(mode="json"))
+        self._batches[line.batch] = line.state
+
     def reset(self) -> None:
         """Begin with empty counts; the file keeps its lines and a mark."""
         self._write(_RESET)
@@ -131,11 +175,13 @@ class Books:
             by_limit=dict(sorted(self._by_limit.items())),
             sold_by_request=dict(self._sold_by_request),
             sold_by_prompt=dict(self._sold_by_prompt),
+            sold_by_lane={lane: self._sold_by_lane[lane] for lane in _LANES},
             doubles=sum(1 for times in self._sold_by_request.values() if times > 1),
             tokens={name: self._tokens[name] for name in Tokens.model_fields},
             cost_usd=self._cost.micro / MICRO,
             open=self._open,
             peak_open=self._peak_open,
+            batches=dict(sorted(Counter(self._batches.values()).items())),
         )
 
     def _forget(self) -> None:
@@ -148,7 +194,9 @@ class Books:
         self._by_limit: Counter[str] = Counter()
         self._sold_by_request: Counter[str] = Counter()
         self._sold_by_prompt: Counter[str] = Counter()
+        self._sold_by_lane: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._batches: dict[str, str] = {}
 
     def _count(self, line: CallLine) -> None:
         self._calls += 1
@@ -164,6 +212,7 @@ class Books:
         if line.sold:
             self._sold_by_request[line.request] += 1
             self._sold_by_prompt[line.prompt] += 1
+            self._sold_by_lane[line.lane] += 1
 
     def _read(self, path: Path) -> bool:
         """Count what stands there; whether a kill has torn its last line."""
@@ -172,6 +221,9 @@ class Books:
         text = path.read_text(encoding="utf-8")
         for line in text.split("\n"):
             self._replay(line)
+        for batch, state in self._batches.items():
+            # It had not ended when the simulator before this one did, and ended with it.
+            self._batches[batch] = state if BatchState(state).is_terminal else _LOST
         return bool(text) and not text.endswith("\n")
 
     def _replay(self, text: str) -> None:
@@ -181,6 +233,8 @@ class Books:
             return
         if line == _RESET:
             self._forget()
+        elif line.get("event") == "batch":
+            self._batches[line["batch"]] = line["state"]
         else:
             self._count(CallLine.model_validate(line))
 

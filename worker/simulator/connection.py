@@ -37,12 +37,13 @@ class Delivery(StrEnum):
 
 
 class Fate(StrEnum):
-    """What became of an answer."""
+    """What became of an answer; ``KEPT`` is one that waits among a batch's results."""
 
     DELIVERED = "delivered"
     CUT = "cut"
     HUNG = "hung"
     CLIENT_GONE = "client_gone"
+    KEPT = "kept"
 
 
 class MalformedRequestError(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from worker.simulator import batch_refusals
 from worker.simulator.bodies import FilePart
-from worker.simulator.connection import Reply
+from worker.simulator.connection import Fate, Reply
 from worker.simulator.credentials import check_credentials
 from worker.simulator.paging import take_page
 
@@ -69,10 +69,16 @@ async def download(state: State, request: Request, route: Route) -> Reply:
     if not file.is_result:
         raise batch_refusals.not_downloadable(file.id)
     content = file.content
+
+    def settle(fate: Fate) -> None:
+        if fate is Fate.DELIVERED:
+            state.batches.note_download(file.name)
+
     return Reply(
         status=200,
         parts=(FilePart(path=content.path, size_bytes=content.size_bytes),),
         content_type=file.media_type,
+        settle=settle,
     )
 
 

@@ -24,7 +24,7 @@ from worker.simulator.books import CallLine
 from worker.simulator.connection import Delivery, Fate, Reply
 from worker.simulator.credentials import check_credentials, label_of
 from worker.simulator.models import MODELS
-from worker.simulator.outcomes import OUTCOMES
+from worker.simulator.outcomes import find_outcome
 from worker.simulator.prices import list_price
 from worker.simulator.refusals import Refusal
 from worker.simulator.tokens import TokenRate, Usage, count_usage
@@ -60,7 +60,7 @@ def _read(request: Request, route: Route) -> Call:
 
 async def _answer(state: State, call: Call, entry: _Entry) -> Reply:
     line, dice = state.director.direct(call.prompt, call.digest)
-    outcome = _for_modalities(OUTCOMES[line.outcome], call)
+    outcome = find_outcome(line.outcome, wants_picture=call.wants_picture)
     if outcome.refuse:
         raise outcome.refuse(call.model.name, line.delay_s)
     entry.token_rate = state.setup.tokens.draw(dice)
@@ -74,10 +74,6 @@ async def _answer(state: State, call: Call, entry: _Entry) -> Reply:
     usage = count_usage(call, outcome, entry.token_rate)
     body = await asyncio.to_thread(build_answer, call, outcome, line, usage, sale_no)
     return entry.reply(outcome, 200, body, line=line)
-
-
-def _for_modalities(outcome: Outcome, call: Call) -> Outcome:
-    return outcome if call.wants_picture or not outcome.sells else OUTCOMES["text_only"]
 
 
 class _Entry:
@@ -159,7 +155,7 @@ class _Entry:
         )
         self._state.books.settle(line)
         if not self._state.setup.quiet:
-            _tell(line, call)
+            tell_call(line, call)
 
     def _usage(self, outcome: Outcome | None) -> Usage:
         """What the answer reported; nothing if it was no answer of the model."""
@@ -168,7 +164,8 @@ class _Entry:
         return count_usage(self.call, outcome, self.token_rate)
 
 
-def _tell(line: CallLine, call: Call | None) -> None:
+def tell_call(line: CallLine, call: Call | None) -> None:
+    """Write a call's line on standard error."""
     asked = f"{call.ratio} {call.size} {call.digest[:8]}" if call else "-"
     ended = f"{line.status} {line.outcome} {line.fate}"
     sys.stderr.write(f"{line.at} {ended} {line.model} {asked} {line.run_s:.3f}s\n")

@@ -54,7 +54,7 @@ def _describe(model: WireModel, platform: Platform) -> dict[str, Any]:
         "displayName": model.display_name,
         "inputTokenLimit": model.input_token_limit,
         "outputTokenLimit": model.output_token_limit,
-        "supportedGenerationMethods": ["generateContent"],
+        "supportedGenerationMethods": ["generateContent", "batchGenerateContent"],
         "thinking": bool(model.thinking_levels),
     }
 

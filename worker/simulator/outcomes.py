@@ -229,3 +229,9 @@ _TABLE: Final = (
 )
 
 OUTCOMES: Final[Mapping[str, Outcome]] = MappingProxyType({each.name: each for each in _TABLE})
+
+
+def find_outcome(name: str, *, wants_picture: bool) -> Outcome:
+    """The outcome of that name; who wants no picture gets words where others get one."""
+    outcome = OUTCOMES[name]
+    return outcome if wants_picture or not outcome.sells else OUTCOMES["text_only"]

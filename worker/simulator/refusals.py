@@ -34,6 +34,19 @@ _STATUS_WORDS: Final = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_RPC_CODES: Final = {
+    "INVALID_ARGUMENT": 3,
+    "DEADLINE_EXCEEDED": 4,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "UNAUTHENTICATED": 16,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +91,13 @@ class Refusal(Exception):
         if self.details:
             error["details"] = list(self.details)
         return json.dumps({"error": error}, indent=2).encode()
+
+    def rpc_status(self) -> dict[str, Any]:
+        """The error inside an answer, where its code is that of google.rpc.Code."""
+        error: dict[str, Any] = {"code": _RPC_CODES[self.status_word], "message": self.message}
+        if self.details:
+            error["details"] = list(self.details)
+        return error
 
 
 def invalid_argument(message: str, field: str | None = None) -> Refusal:

@@ -28,12 +28,18 @@ class Endpoint(StrEnum):
     FILES = "files"
     DELETE_FILE = "delete_file"
     DOWNLOAD = "download"
+    CREATE_BATCH = "create_batch"
+    BATCH = "batch"
+    BATCHES = "batches"
+    CANCEL_BATCH = "cancel_batch"
+    DELETE_BATCH = "delete_batch"
     BOOKS = "books"
     SCRIPT = "script"
     SCRIPT_LEFT = "script_left"
     LATENCY = "latency"
     LIMITS = "limits"
     LIMITS_NOW = "limits_now"
+    BATCHES_NOW = "batches_now"
     RESET = "reset"
 
 
@@ -41,7 +47,7 @@ class Endpoint(StrEnum):
 class Route:
     """An endpoint, the platform it was reached on, and what its path names, if anything.
 
-    ``model`` is a model's name, ``id`` that of a file without what stands before it.
+    ``model`` is a model's name, ``id`` that of a file or batch without what stands before it.
     """
 
     endpoint: Endpoint
@@ -71,6 +77,8 @@ def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
             ("GET", base, Endpoint.MODELS, platform),
         ]
     files = rf"{_VERSION}/files"
+    batches = rf"{_VERSION}/batches"
+    create = rf"{_DEVELOPER}{_MODEL}:batchGenerateContent"
     rows += [
         ("POST", rf"/upload{files}", Endpoint.UPLOAD, Platform.DEVELOPER),
         ("PUT", rf"/upload{files}", Endpoint.UPLOAD, Platform.DEVELOPER),
@@ -78,6 +86,11 @@ def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
         ("GET", rf"{files}{_ID}", Endpoint.FILE, Platform.DEVELOPER),
         ("DELETE", rf"{files}{_ID}", Endpoint.DELETE_FILE, Platform.DEVELOPER),
         ("GET", rf"(?:/download)?{files}{_ID}:download", Endpoint.DOWNLOAD, Platform.DEVELOPER),
+        ("POST", create, Endpoint.CREATE_BATCH, Platform.DEVELOPER),
+        ("GET", batches, Endpoint.BATCHES, Platform.DEVELOPER),
+        ("GET", rf"{batches}{_ID}", Endpoint.BATCH, Platform.DEVELOPER),
+        ("DELETE", rf"{batches}{_ID}", Endpoint.DELETE_BATCH, Platform.DEVELOPER),
+        ("POST", rf"{batches}{_ID}:cancel", Endpoint.CANCEL_BATCH, Platform.DEVELOPER),
     ]
     rows += [
         ("GET", "/_sim/books", Endpoint.BOOKS, Platform.SIMULATOR),
@@ -86,6 +99,7 @@ def _table() -> tuple[tuple[str, re.Pattern[str], Endpoint, Platform], ...]:
         ("POST", "/_sim/latency", Endpoint.LATENCY, Platform.SIMULATOR),
         ("GET", "/_sim/limits", Endpoint.LIMITS_NOW, Platform.SIMULATOR),
         ("POST", "/_sim/limits", Endpoint.LIMITS, Platform.SIMULATOR),
+        ("GET", "/_sim/batches", Endpoint.BATCHES_NOW, Platform.SIMULATOR),
         ("POST", "/_sim/reset", Endpoint.RESET, Platform.SIMULATOR),
     ]
     return tuple((method, re.compile(path), end, platform) for method, path, end, platform in rows)

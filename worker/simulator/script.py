@@ -2,7 +2,8 @@
 
 A script's lines go first, in order; then the rates; then a picture. The rates' dice are thrown
 from seed, request and how often that request has come: two runs with the same seed treat each
-request alike, whatever the order in which calls arrive.
+request alike, whatever the order in which calls arrive. Batches and their results are ordered in
+the same way, by lines and rates whose names begin with what they are about.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from worker.simulator.outcomes import OUTCOMES, PICTURE
+from worker.simulator.orders import ResultOrder, Scope, scope_of
+from worker.simulator.outcomes import PICTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from worker.simulator.outcomes import Outcome
+    from worker.simulator.books import Lane
 
 
 _SKEW: Final = ":skew"
@@ -32,10 +34,11 @@ class ScriptError(ValueError):
 
 
 class ScriptLine(BaseModel):
-    """What to do with the next calls that match.
+    """What to do with the next calls, or batches, that match.
 
-    ``match`` is a part of the prompt, in any case; ``None`` matches every call. ``times`` 0 means
-    for ever. ``latency_s`` replaces the simulator's own for these calls.
+    ``match`` is a part of the prompt, in any case, or of a batch's display name; ``None`` matches
+    everything. ``times`` 0 means for ever. ``lane`` ``None`` is both. ``latency_s`` replaces the
+    simulator's own for these calls, ``hours`` the time that a batch takes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,42 +46,54 @@ class ScriptLine(BaseModel):
     outcome: str
     match: str | None = None
     times: int = Field(default=1, ge=0)
+    lane: Literal["standard", "batch"] | None = None
     latency_s: float | None = Field(default=None, ge=0)
     delay_s: float = Field(default=3.0, ge=0)
     drip_s: float = Field(default=5.0, ge=0)
     finish_reason: str | None = None
     block_reason: str | None = None
     reset: bool = False
+    hours: float | None = Field(default=None, ge=0)
+    share: float = Field(default=0.3, ge=0, le=1)
 
     @field_validator("outcome")
     @classmethod
     def _known(cls, name: str) -> str:
-        find_outcome(name)
+        _find_scope(name)
         return name
 
-    def matches(self, prompt: str) -> bool:
-        """Whether a call with this prompt is meant."""
-        return self.match is None or self.match.casefold() in prompt.casefold()
+    @property
+    def scope(self) -> Scope:
+        """What the line is about."""
+        return _find_scope(self.outcome)
+
+    def matches(self, text: str) -> bool:
+        """Whether a call with this prompt is meant, or a batch of this name."""
+        return self.match is None or self.match.casefold() in text.casefold()
 
 
-class Latency:
-    """How long the model thinks: a number of seconds, or between two, evenly or skewed.
+class Span:
+    """A number, or one that is drawn between two, evenly or skewed.
 
-    Skewed is ``low + (high - low) * X`` with X from the Beta distribution of 2 and 5: most calls
-    end in the lower part (the commonest at 1/5 of the way, the mean at 2/7), few come late.
+    Skewed is ``low + (high - low) * X`` with X from the Beta distribution of 2 and 5: most end in
+    the lower part (the commonest at 1/5 of the way, the mean at 2/7), few come late.
     """
 
-    def __init__(self, low_s: float, high_s: float, *, is_skewed: bool = False) -> None:
-        if not 0 <= low_s <= high_s:
-            message = f"latency {low_s}-{high_s}: wanted seconds, the smaller first"
+    _what: ClassVar[str]
+    _unit: ClassVar[str]
+    _examples: ClassVar[tuple[str, str, str]]
+
+    def __init__(self, low: float, high: float, *, is_skewed: bool = False) -> None:
+        if not 0 <= low <= high:
+            message = f"{self._what} {low}-{high}: wanted {self._unit}, the smaller first"
             raise ScriptError(message)
-        self.low_s = low_s
-        self.high_s = high_s
+        self.low = low
+        self.high = high
         self.is_skewed = is_skewed
 
     @classmethod
     def parse(cls, text: str | float) -> Self:
-        """Read ``0.05``, ``10-40`` or ``4-20:skew``."""
+        """Read a number, a span or a skewed span: ``0.05``, ``10-40``, ``4-20:skew``."""
         span = str(text).removesuffix(_SKEW)
         is_skewed = span != str(text)
         low, dash, high = span.partition("-")
@@ -87,23 +102,55 @@ class Latency:
                 raise ValueError(text)  # noqa: TRY301 - one message for all that is wrong
             return cls(float(low), float(high or low), is_skewed=is_skewed)
         except ValueError as exc:
+            number, even, skewed = cls._examples
             message = (
-                f"latency {text!r}: wanted seconds (0.05), a span (10-40) or a skewed span "
-                "(4-20:skew)"
+                f"{cls._what} {text!r}: wanted {cls._unit} ({number}), a span ({even}) or a skewed "
+                f"span ({skewed})"
             )
             raise ScriptError(message) from exc
 
     @property
-    def mean_s(self) -> float:
+    def mean(self) -> float:
         """What it comes to on average."""
         share = _ALPHA / (_ALPHA + _BETA) if self.is_skewed else 1 / 2
-        return self.low_s + (self.high_s - self.low_s) * share
+        return self.low + (self.high - self.low) * share
 
     def draw(self, dice: Random) -> float:
-        """One latency in seconds."""
+        """One number."""
         if self.is_skewed:
-            return self.low_s + (self.high_s - self.low_s) * dice.betavariate(_ALPHA, _BETA)
-        return dice.uniform(self.low_s, self.high_s)
+            return self.low + (self.high - self.low) * dice.betavariate(_ALPHA, _BETA)
+        return dice.uniform(self.low, self.high)
+
+
+class Latency(Span):
+    """How long the model thinks, in seconds."""
+
+    _what = "latency"
+    _unit = "seconds"
+    _examples = ("0.05", "10-40", "4-20:skew")
+
+    @property
+    def low_s(self) -> float:
+        """The shortest, in seconds."""
+        return self.low
+
+    @property
+    def high_s(self) -> float:
+        """The longest, in seconds."""
+        return self.high
+
+    @property
+    def mean_s(self) -> float:
+        """What it comes to on average, in seconds."""
+        return self.mean
+
+
+class BatchHours(Span):
+    """How long a batch takes, in hours."""
+
+    _what = "batch hours"
+    _unit = "hours"
+    _examples = ("2", "1-6", "1-24:skew")
 
 
 class Director:
@@ -131,16 +178,47 @@ class Director:
             for line, times in self._lines
         ]
 
-    def direct(self, prompt: str, digest: str) -> tuple[ScriptLine, Random]:
+    def direct(
+        self, prompt: str, digest: str, lane: Lane = "standard"
+    ) -> tuple[ScriptLine, Random]:
         """Decide one call; the dice are the call's own, for whatever else is left to chance."""
-        self._seen[digest] += 1
-        dice = Random(f"{self._seed} {digest} {self._seen[digest]}")  # noqa: S311 - not secrets
-        by_rate = ScriptLine(outcome=self._throw(dice).name)
-        return self._take_line(prompt) or by_rate, dice
+        dice = self._dice(digest)
+        by_rate = ScriptLine(outcome=self._throw(Scope.CALL, dice) or PICTURE.name)
+        line = self._take_line(
+            lambda line: (
+                line.scope is Scope.CALL and line.lane in {None, lane} and line.matches(prompt)
+            )
+        )
+        return line or by_rate, dice
 
-    def _take_line(self, prompt: str) -> ScriptLine | None:
+    def order(self, scope: Scope, subject: str) -> tuple[ScriptLine | None, Random]:
+        """Decide about something else than a call; ``None`` leaves it to its usual course.
+
+        ``subject`` is what a line has to match. It also tells apart what has dice of its own.
+        """
+        dice = self._dice(f"{scope} {subject}")
+        name = self._throw(scope, dice)
+        by_rate = ScriptLine(outcome=name) if name else None
+        line = self._take_line(lambda line: line.scope is scope and line.matches(subject))
+        return line or by_rate, dice
+
+    def order_results(self, subject: str, dice: Random) -> list[ScriptLine]:
+        """Decide what is wrong with a result file: any of the orders, each for itself."""
+        orders = []
+        for name in map(str, ResultOrder):
+            by_rate = dice.random() < self._rates.get(Scope.RESULT, {}).get(name, 0)
+            line = self._take_line(lambda line: line.outcome == name and line.matches(subject))  # noqa: B023 - asked at once
+            if line or by_rate:
+                orders.append(line or ScriptLine(outcome=name))
+        return orders
+
+    def _dice(self, subject: str) -> Random:
+        self._seen[subject] += 1
+        return Random(f"{self._seed} {subject} {self._seen[subject]}")  # noqa: S311 - not secrets
+
+    def _take_line(self, is_meant: Callable[[ScriptLine], bool]) -> ScriptLine | None:
         for place, (line, times) in enumerate(self._lines):
-            if not line.matches(prompt):
+            if not is_meant(line):
                 continue
             if times == 1:
                 del self._lines[place]
@@ -149,25 +227,13 @@ class Director:
             return line
         return None
 
-    def _throw(self, dice: Random) -> Outcome:
+    def _throw(self, scope: Scope, dice: Random) -> str | None:
         point = dice.random()
-        for name, share in self._rates.items():
+        for name, share in self._rates.get(scope, {}).items():
             point -= share
             if point < 0:
-                return OUTCOMES[name]
-        return PICTURE
-
-
-def find_outcome(name: str) -> Outcome:
-    """An outcome by its name.
-
-    Raises:
-        ScriptError: there is none of that name.
-    """
-    if name not in OUTCOMES:
-        message = f"no outcome {name!r}; there are {', '.join(OUTCOMES)}"
-        raise ScriptError(message)
-    return OUTCOMES[name]
+                return name
+        return None
 
 
 def parse_script(text: str) -> list[ScriptLine]:
@@ -203,13 +269,22 @@ def _parse_line(entry: object, number: int) -> ScriptLine:
         raise ScriptError(message) from exc
 
 
-def _check_rates(rates: Mapping[str, float]) -> dict[str, float]:
+def _find_scope(name: str) -> Scope:
+    try:
+        return scope_of(name)
+    except LookupError as exc:
+        raise ScriptError(exc.args[0]) from exc
+
+
+def _check_rates(rates: Mapping[str, float]) -> dict[Scope, dict[str, float]]:
+    checked: dict[Scope, dict[str, float]] = {}
     for name, share in rates.items():
-        find_outcome(name)
         if not 0 <= share <= 1:
             message = f"rate {name}={share}: wanted a share between 0 and 1"
             raise ScriptError(message)
-    if sum(rates.values()) > 1 + 1e-9:
-        message = f"the rates add up to {sum(rates.values()):g}; 1 is the most"
-        raise ScriptError(message)
-    return dict(rates)
+        checked.setdefault(_find_scope(name), {})[name] = share
+    for scope, shares in checked.items():
+        if scope is not Scope.RESULT and sum(shares.values()) > 1 + 1e-9:
+            message = f"the rates of {scope} add up to {sum(shares.values()):g}; 1 is the most"
+            raise ScriptError(message)
+    return checked

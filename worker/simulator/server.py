@@ -7,10 +7,11 @@ import json
 import threading
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
+from worker.simulator.batches import BatchLimits
 from worker.simulator.files import StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.rules import parse_limits
-from worker.simulator.script import Latency, parse_script
+from worker.simulator.script import BatchHours, Latency, parse_script
 from worker.simulator.service import Service
 from worker.simulator.state import Setup
 from worker.simulator.tokens import Count, TokenRates
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from worker.simulator.batches import ToldBatch
     from worker.simulator.books import BooksPage
 
 Result = TypeVar("Result")
@@ -33,7 +35,8 @@ class Simulator:
     ``with Simulator(latency_s=0) as sim: ...``; every method may be called from any thread.
     ``script`` takes the same lines as a script file, as dictionaries; ``limits`` takes rules as
     ``--limit`` does, ``thoughts`` and ``input_image_tokens`` what the options of that name take.
-    ``hour_s`` is how many seconds an hour of files and batches takes.
+    ``hour_s`` is how many seconds an hour of files and batches takes; ``batch_hours`` is what the
+    option takes.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class Simulator:
         thoughts: str | int | None = None,
         input_image_tokens: str | int | None = None,
         hour_s: float = 3600.0,
+        batch_hours: str | float = "1-6",
+        batches: BatchLimits = BatchLimits(),  # noqa: B008 - frozen
         storage: StorageLimits = StorageLimits(),  # noqa: B008 - frozen
         port: int = 0,
     ) -> None:
@@ -67,6 +72,8 @@ class Simulator:
                 input_image=None if input_image_tokens is None else Count.parse(input_image_tokens),
             ),
             hour_s=hour_s,
+            batch_hours=BatchHours.parse(batch_hours),
+            batches=batches,
             storage=storage,
         )
         self._loop = asyncio.new_event_loop()
@@ -101,6 +108,14 @@ class Simulator:
 
         async def read() -> BooksPage:
             return self._running.state.books.page()
+
+        return self._call(read)
+
+    def batches(self) -> list[ToldBatch]:
+        """What ``GET /_sim/batches`` answers."""
+
+        async def read() -> list[ToldBatch]:
+            return [batch.told() for batch in self._running.state.batches.all()]
 
         return self._call(read)
 
@@ -140,7 +155,7 @@ class Simulator:
         self._call(change)
 
     def reset(self) -> None:
-        """Empty script, books, accounts and files; the limits and the latency of the start."""
+        """Empty script, books, accounts, batches and files; limits and latency of the start."""
 
         async def clear() -> None:
             self._running.state.reset()

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from worker.simulator import (
+    batch_answers,
     file_answers,
     generation,
     listing,
@@ -46,12 +47,18 @@ _ANSWER: Final[Mapping[Endpoint, Callable[[State, Request, Route], Awaitable[Rep
     Endpoint.FILES: file_answers.answer_files,
     Endpoint.DELETE_FILE: file_answers.delete_file,
     Endpoint.DOWNLOAD: file_answers.download,
+    Endpoint.CREATE_BATCH: batch_answers.create_batch,
+    Endpoint.BATCH: batch_answers.answer_batch,
+    Endpoint.BATCHES: batch_answers.answer_batches,
+    Endpoint.CANCEL_BATCH: batch_answers.cancel_batch,
+    Endpoint.DELETE_BATCH: batch_answers.delete_batch,
     Endpoint.BOOKS: steering.answer_books,
     Endpoint.SCRIPT: steering.add_to_script,
     Endpoint.SCRIPT_LEFT: steering.answer_script_left,
     Endpoint.LATENCY: steering.change_latency,
     Endpoint.LIMITS: steering.change_limits,
     Endpoint.LIMITS_NOW: steering.answer_limits,
+    Endpoint.BATCHES_NOW: steering.answer_batches,
     Endpoint.RESET: steering.reset,
 }
 
@@ -89,7 +96,7 @@ class Service:
         for visit in tuple(self._visits):
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
-        self.state.close()
+        await self.state.close()
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visit = asyncio.current_task()

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from catalog.models import load_models
+from worker.simulator.batches import Batches, BatchLimits
 from worker.simulator.books import Books
 from worker.simulator.files import FileStore, StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.quota import Quota
 from worker.simulator.rules import Rule
-from worker.simulator.script import Director, Latency, ScriptLine
+from worker.simulator.script import BatchHours, Director, Latency, ScriptLine
 from worker.simulator.tokens import TokenRates
 from worker.simulator.uploads import Uploads
 
@@ -37,6 +38,8 @@ class Setup:
     telling: Telling = field(default_factory=Telling)
     tokens: TokenRates = field(default_factory=TokenRates)
     hour_s: float = 3600.0
+    batch_hours: BatchHours = field(default_factory=lambda: BatchHours(1, 6))
+    batches: BatchLimits = field(default_factory=BatchLimits)
     storage: StorageLimits = field(default_factory=StorageLimits)
     quiet: bool = True
 
@@ -55,6 +58,7 @@ class State:
         self.books = Books(setup.books_path)
         self.files = FileStore(setup.storage, self.now_s, hour_s=setup.hour_s)
         self.uploads = Uploads(self.files)
+        self.batches = Batches(setup.batches)
         self._drawn: Counter[str] = Counter()
 
     def now_s(self) -> float:
@@ -67,7 +71,11 @@ class State:
         return self._drawn[digest]
 
     def reset(self) -> None:
-        """Empty books, script, accounts and files; limits and latency of the start. Rates stay."""
+        """Empty books, script and accounts, stop batches, remove files.
+
+        Limits and latency are those of the start; rates stay.
+        """
+        self.batches.clear()
         self.latency = self.setup.latency
         self.director.clear()
         self.quota.reset()
@@ -76,8 +84,9 @@ class State:
         self.uploads.clear()
         self.files.clear()
 
-    def close(self) -> None:
-        """Close the books and remove all files; safe to call twice."""
+    async def close(self) -> None:
+        """Stop batches, close the books and remove all files; safe to call twice."""
+        await self.batches.stop()
         self.books.close()
         self.uploads.clear()
         self.files.clear()

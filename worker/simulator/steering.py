@@ -64,8 +64,13 @@ async def change_limits(state: State, request: Request, route: Route) -> Reply:
     return await answer_limits(state, request, route)
 
 
+async def answer_batches(state: State, _request: Request, _route: Route) -> Reply:
+    """Every batch since the start or the last reset, in the order of their creation."""
+    return _json([batch.told() for batch in state.batches.all()])
+
+
 async def reset(state: State, _request: Request, _route: Route) -> Reply:
-    """Empty script, books, accounts and files; the limits and the latency of the start."""
+    """Empty script, books, accounts, batches and files; limits and latency of the start."""
     state.reset()
     return _json(state.books.page())
 

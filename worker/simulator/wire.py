@@ -152,8 +152,16 @@ def parse_call(body: bytes, model: WireModel, platform: Platform) -> Call:
     Raises:
         Refusal: broken JSON, an unknown field, or something this model doesn't do.
     """
+    return read_call(parse_json(body), model, platform)
+
+
+def read_call(document: dict[str, Any], model: WireModel, platform: Platform) -> Call:
+    """Read a GenerateContentRequest that is JSON already.
+
+    Raises:
+        Refusal: an unknown field, or something this model doesn't do.
+    """
     vertex = platform is not Platform.DEVELOPER
-    document = _parse_json(body)
     request = _validate(document, vertex=vertex)
     config = request.generation_config
     images = _read_images(request, vertex=vertex)
@@ -194,7 +202,12 @@ def decode_base64(text: str) -> bytes:
 _URL_SAFE_TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
-def _parse_json(body: bytes) -> dict[str, Any]:
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Read a message.
+
+    Raises:
+        Refusal: the body is no JSON, or no object.
+    """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as exc:
@@ -210,10 +223,11 @@ def _validate(document: dict[str, Any], *, vertex: bool) -> _Generate:
     try:
         return (_VertexGenerate if vertex else _Generate).model_validate(document)
     except ValidationError as exc:
-        raise _invalid_field(exc) from exc
+        raise invalid_field(exc) from exc
 
 
-def _invalid_field(error: ValidationError) -> refusals.Refusal:
+def invalid_field(error: ValidationError) -> refusals.Refusal:
+    """Say as the API does which field is wrong, or unknown."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     *place, name = (str(step) for step in first["loc"])
     path = ".".join(place)

@@ -55,6 +55,20 @@ def test_a_picture_is_sold_however_it_travelled() -> None:
     assert page["tokens"] == {"prompt": 50, "candidates": 3360, "thoughts": 0}
 
 
+def test_a_batch_sells_into_the_same_books() -> None:
+    books = Books()
+    batched = _line("picture", "a", Fate.KEPT, sold=True).model_copy(
+        update={"lane": "batch", "batch": "batches/1"}
+    )
+    _book(books, _line("picture", "a", Fate.DELIVERED, sold=True))
+
+    books.book_batched(batched)
+
+    page = books.page()
+    assert (page["sold"], page["delivered"], page["doubles"], page["open"]) == (2, 1, 1, 0)
+    assert page["sold_by_lane"] == {"standard": 1, "batch": 1}
+
+
 def test_what_the_limits_let_in_and_what_they_refused_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "books.jsonl"
     came_in = _line("picture", "a", Fate.DELIVERED, sold=True).model_copy(

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 from worker.simulator.__main__ import _parser
-from worker.simulator.books import BooksPage, CallLine
+from worker.simulator.batches import ToldBatch
+from worker.simulator.books import BatchLine, BooksPage, CallLine
+from worker.simulator.orders import ORDERS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.routes import _ROUTES, Platform
 from worker.simulator.rules import SHAPES
@@ -23,6 +25,24 @@ def test_the_manual_lists_every_outcome_with_its_meaning_and_its_price() -> None
         (name, outcome.about, "yes" if outcome.sells else "no")
         for name, outcome in OUTCOMES.items()
     ]
+
+
+def test_the_manual_lists_every_order_for_batches() -> None:
+    rows = re.findall(r"^\| `([a-z]+:[a-z_]+)` \| (.+?) \|$", MANUAL.read_text(), re.MULTILINE)
+
+    assert dict(rows) == dict(ORDERS)
+
+
+def test_the_manual_names_every_field_of_a_batch() -> None:
+    text = MANUAL.read_text()
+
+    row = re.search(r"^\| `GET /_sim/batches` \| (.+?) \|$", text, re.MULTILINE)
+    line = re.search(r'\{"event": "batch", ([^}]+)\}', text)
+
+    assert row
+    assert line
+    assert _ticked(row[1]) == list(ToldBatch.__annotations__)
+    assert ["event", *re.findall(r'"(\w+)"', line[1])] == list(BatchLine.model_fields)
 
 
 def test_the_manual_shows_every_limit_with_an_example() -> None:

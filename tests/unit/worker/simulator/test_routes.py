@@ -40,6 +40,10 @@ def test_generate_content_is_served_on_every_documented_path(path: str, platform
         ("DELETE", "/{}/files/a", Endpoint.DELETE_FILE, "a"),
         ("GET", "/{}/files/a:download", Endpoint.DOWNLOAD, "a"),
         ("GET", "/download/{}/files/a:download", Endpoint.DOWNLOAD, "a"),
+        ("GET", "/{}/batches", Endpoint.BATCHES, ""),
+        ("GET", "/{}/batches/a", Endpoint.BATCH, "a"),
+        ("DELETE", "/{}/batches/a", Endpoint.DELETE_BATCH, "a"),
+        ("POST", "/{}/batches/a:cancel", Endpoint.CANCEL_BATCH, "a"),
     ],
 )
 def test_what_has_an_id_is_found_by_it(

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from worker.simulator.orders import Scope
 from worker.simulator.script import Director, Latency, ScriptError, parse_script
 
 
@@ -121,3 +122,36 @@ def test_an_even_latency_has_its_mean_in_the_middle() -> None:
 def test_another_latency_is_refused(text: str) -> None:
     with pytest.raises(ScriptError):
         Latency.parse(text)
+
+
+def test_a_line_about_a_batch_is_none_about_a_call() -> None:
+    director = Director(rates={}, seed=0)
+    director.add(parse_script('{"outcome": "batch:failed", "match": "Monday"}'))
+
+    assert director.direct("monday", "a")[0].outcome == "picture"
+    assert director.order(Scope.BATCH, "sunday's")[0] is None
+    line, _ = director.order(Scope.BATCH, "monday's")
+    assert (line and line.outcome) == "batch:failed"
+
+
+def test_a_line_may_be_for_one_lane() -> None:
+    director = Director(rates={}, seed=0)
+    director.add(parse_script('{"outcome": "503", "lane": "batch"}'))
+
+    assert director.direct("a lamp", "a")[0].outcome == "picture"
+    assert director.direct("a lamp", "a", "batch")[0].outcome == "503"
+
+
+def test_each_rate_of_results_stands_for_itself() -> None:
+    director = Director(rates={"result:torn": 1, "result:dropped": 1, "batch:failed": 1}, seed=0)
+
+    orders = [line.outcome for line in director.order_results("a batch", Random(0))]
+
+    assert orders == ["result:dropped", "result:torn"]
+
+
+def test_rates_of_one_kind_add_up_to_one_at_most() -> None:
+    Director(rates={"503": 0.9, "batch:failed": 0.9}, seed=0)
+
+    with pytest.raises(ScriptError, match="of batch add up to"):
+        Director(rates={"batch:expired": 0.9, "batch:failed": 0.9}, seed=0)
