@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import socket
+import ssl
 import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 WAIT_S = 10.0
 KEY = {"x-goog-api-key": "k"}
+# Nobody speaks TLS here, and each client would take a tenth of a second to read the certificates.
+TLS = ssl.create_default_context()
 LINES = b'{"key": "a", "request": {}}\n' * 40
 
 
@@ -35,14 +38,19 @@ def simulator() -> Iterator[Simulator]:
 
 @contextmanager
 def developer(simulator: Simulator) -> Iterator[genai.Client]:
-    options = types.HttpOptions(base_url=simulator.url, timeout=int(WAIT_S * 1000))
+    options = types.HttpOptions(
+        base_url=simulator.url,
+        timeout=int(WAIT_S * 1000),
+        client_args={"verify": TLS},
+        async_client_args={"verify": TLS, "ssl": TLS},
+    )
     with closing(genai.Client(api_key="k", vertexai=False, http_options=options)) as client:
         yield client
 
 
 @contextmanager
 def http(simulator: Simulator) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=simulator.url, headers=KEY, timeout=WAIT_S) as client:
+    with httpx2.Client(base_url=simulator.url, headers=KEY, timeout=WAIT_S, verify=TLS) as client:
         yield client
 
 

@@ -14,7 +14,7 @@ from worker.simulator.batches import BatchLimits
 from worker.simulator.files import StorageLimits
 from worker.simulator.limit_refusals import Telling
 from worker.simulator.models import INPUT_IMAGE_TOKENS
-from worker.simulator.orders import ORDERS
+from worker.simulator.orders import FAULTS, ORDERS, REQUESTS
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.rules import SHAPES, parse_limits
 from worker.simulator.script import (
@@ -46,6 +46,8 @@ examples:
 
 outcomes: {", ".join(OUTCOMES)}
 of batches: {", ".join(ORDERS)}
+of requests about files and batches: {", ".join(f"{scope}:" for scope in REQUESTS)}
+  each with {", ".join(FAULTS)}
 limits: {", ".join(SHAPES)}
 A running simulator is steered by POST /_sim/script, /_sim/latency, /_sim/limits and /_sim/reset,
 and shows its books at GET /_sim/books, its batches at GET /_sim/batches. It sells drawn pictures

@@ -23,7 +23,9 @@ from worker.simulator.batch_wire import describe_batch, operation_parts, parse_c
 from worker.simulator.batches import EXPIRES_HOURS, Batch
 from worker.simulator.connection import Fate, Reply
 from worker.simulator.credentials import check_credentials, label_of
+from worker.simulator.faults import with_faults
 from worker.simulator.models import MODELS
+from worker.simulator.orders import Scope
 from worker.simulator.paging import take_page
 
 if TYPE_CHECKING:
@@ -50,15 +52,13 @@ async def create_batch(state: State, request: Request, route: Route) -> Reply:
         raise refusals.model_not_found(route.model)
     asked = parse_create(request.body)
     state.batches.check_room(route.model)
-    source = state.files.new_path()
-    try:
-        batch = await _make(state, asked, source, model=route.model, caller=label_of(request))
-    except FileNotFoundError as exc:  # a reset has removed it
-        raise batch_refusals.file_not_found(asked.file_id) from exc
-    except refusals.Refusal:
-        source.unlink(missing_ok=True)
-        raise
-    return Reply(status=200, parts=operation_parts(batch))
+
+    async def act() -> Reply:
+        batch = await _make(state, asked, model=route.model, caller=label_of(request))
+        body, parts = operation_parts(batch)
+        return Reply(status=200, body=body, parts=parts)
+
+    return await with_faults(state, Scope.CREATE, asked.display_name, act)
 
 
 async def answer_batch(state: State, request: Request, route: Route) -> Reply:
@@ -73,7 +73,11 @@ async def answer_batch(state: State, request: Request, route: Route) -> Reply:
     def settle(fate: Fate) -> None:
         batch.downloads += fate is Fate.DELIVERED and batch.inline is not None
 
-    return Reply(status=200, parts=operation_parts(batch), settle=settle)
+    async def act() -> Reply:
+        body, parts = operation_parts(batch)
+        return Reply(status=200, body=body, parts=parts, settle=settle)
+
+    return await with_faults(state, Scope.GET, batch.display_name, act)
 
 
 async def answer_batches(state: State, request: Request, route: Route) -> Reply:
@@ -86,7 +90,11 @@ async def answer_batches(state: State, request: Request, route: Route) -> Reply:
     batches = [batch for batch in state.batches.all() if not batch.is_deleted]
     page, token = take_page(batches, request.query, usual=_USUAL_PAGE, most=_LARGEST_PAGE)
     listed = {"operations": [describe_batch(batch) for batch in page]} if page else {}
-    return _json({**listed, "nextPageToken": token} if token else listed)
+
+    async def act() -> Reply:
+        return _json({**listed, "nextPageToken": token} if token else listed)
+
+    return await with_faults(state, Scope.LIST, "", act)
 
 
 async def cancel_batch(state: State, request: Request, route: Route) -> Reply:
@@ -97,11 +105,15 @@ async def cancel_batch(state: State, request: Request, route: Route) -> Reply:
     """
     check_credentials(request, route.platform)
     batch = state.batches.find(route.id)
-    if batch.state.is_terminal:
-        raise batch_refusals.batch_is_over(batch.id)
-    if not batch.is_cancelled:
-        batch.cancel(state.now_s() + batch.cancel_s)
-    return _json({})
+
+    async def act() -> Reply:
+        if batch.state.is_terminal:
+            raise batch_refusals.batch_is_over(batch.id)
+        if not batch.is_cancelled:
+            batch.cancel(state.now_s() + batch.cancel_s)
+        return _json({})
+
+    return await with_faults(state, Scope.CANCEL, batch.display_name, act)
 
 
 async def delete_batch(state: State, request: Request, route: Route) -> Reply:
@@ -111,14 +123,26 @@ async def delete_batch(state: State, request: Request, route: Route) -> Reply:
         Refusal: no credential, or no such batch.
     """
     check_credentials(request, route.platform)
-    state.batches.find(route.id).is_deleted = True
-    return _json({})
+    batch = state.batches.find(route.id)
+
+    async def act() -> Reply:
+        batch.is_deleted = True
+        return _json({})
+
+    return await with_faults(state, Scope.DELETE, batch.display_name, act)
 
 
-async def _make(state: State, asked: AskedBatch, source: Path, *, model: str, caller: str) -> Batch:
-    survey = await _survey(state, asked, source)
-    # Again: others may have come while the input was read.
-    state.batches.check_room(model, survey.tokens)
+async def _make(state: State, asked: AskedBatch, *, model: str, caller: str) -> Batch:
+    source = state.files.new_path()
+    try:
+        survey = await _survey(state, asked, source)
+        # Again: others may have come while the input was read.
+        state.batches.check_room(model, survey.tokens)
+    except FileNotFoundError as exc:  # a reset has removed it
+        raise batch_refusals.file_not_found(asked.file_id) from exc
+    except refusals.Refusal:
+        source.unlink(missing_ok=True)
+        raise
     plan = draw_plan(state.director, asked.display_name, state.setup.batch_hours)
     now_s = state.now_s()
     batch = Batch(

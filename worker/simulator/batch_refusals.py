@@ -75,3 +75,14 @@ def too_many_tokens(model: str, limit: int) -> Refusal:
     """429: the model's open batches would hold more tokens than may wait; it names no time."""
     quota = Quoted(id="BatchEnqueuedTokensPerProjectPerModel", metric=ENQUEUED_METRIC)
     return quota_exceeded(model, quota, value=str(limit), delay_s=None, outcome="429")
+
+
+def not_found() -> Refusal:
+    """404 of whatever was asked for."""
+    return Refusal(404, "Requested entity was not found.", outcome="404")
+
+
+def exhausted(delay_s: float | None) -> Refusal:
+    """429 that names no quota; with a delay, RetryInfo."""
+    outcome = "429" if delay_s is None else "429_retryinfo"
+    return quota_exceeded(None, None, value=None, delay_s=delay_s, outcome=outcome)

@@ -86,18 +86,18 @@ def parse_create(body: bytes) -> AskedBatch:
     return asked
 
 
-def operation_parts(batch: Batch) -> tuple[bytes | FilePart, ...]:
-    """A batch as the API shows it alone; inline answers are read from disk while they are sent."""
+def operation_parts(batch: Batch) -> tuple[bytes, tuple[bytes | FilePart, ...]]:
+    """A batch as the API shows it alone: a reply's body, and the parts after it.
+
+    Inline answers are read from disk while they are sent.
+    """
     gap = uuid4().hex
     text = json.dumps(describe_batch(batch, inlined=gap))
     if batch.inline is None:
-        return (text.encode(),)
+        return text.encode(), ()
     answers = (b"[", FilePart(path=batch.inline.path, size_bytes=batch.inline.size_bytes), b"]")
     first, *others = (piece.encode() for piece in text.split(f'"{gap}"'))
-    parts: list[bytes | FilePart] = [first]
-    for piece in others:
-        parts += [*answers, piece]
-    return tuple(parts)
+    return first, tuple(part for piece in others for part in (*answers, piece))
 
 
 def describe_batch(batch: Batch, *, inlined: str | None = None) -> dict[str, Any]:

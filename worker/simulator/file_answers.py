@@ -10,6 +10,8 @@ from worker.simulator import batch_refusals
 from worker.simulator.bodies import FilePart
 from worker.simulator.connection import Fate, Reply
 from worker.simulator.credentials import check_credentials
+from worker.simulator.faults import with_faults
+from worker.simulator.orders import Scope
 from worker.simulator.paging import take_page
 
 if TYPE_CHECKING:
@@ -31,7 +33,12 @@ async def answer_file(state: State, request: Request, route: Route) -> Reply:
         Refusal: no credential, or no such file.
     """
     check_credentials(request, route.platform)
-    return _json(describe_file(state.files.find(route.id), base_url(request)))
+    file = state.files.find(route.id)
+
+    async def act() -> Reply:
+        return _json(describe_file(file, base_url(request)))
+
+    return await with_faults(state, Scope.FILE, file.display_name, act)
 
 
 async def answer_files(state: State, request: Request, route: Route) -> Reply:
@@ -44,7 +51,11 @@ async def answer_files(state: State, request: Request, route: Route) -> Reply:
     files = state.files.current().values()
     page, token = take_page(files, request.query, usual=_USUAL_PAGE, most=_LARGEST_PAGE)
     listed = {"files": [describe_file(file, base_url(request)) for file in page]} if page else {}
-    return _json({**listed, "nextPageToken": token} if token else listed)
+
+    async def act() -> Reply:
+        return _json({**listed, "nextPageToken": token} if token else listed)
+
+    return await with_faults(state, Scope.FILE, "", act)
 
 
 async def delete_file(state: State, request: Request, route: Route) -> Reply:
@@ -54,8 +65,13 @@ async def delete_file(state: State, request: Request, route: Route) -> Reply:
         Refusal: no credential, or no such file.
     """
     check_credentials(request, route.platform)
-    state.files.delete(state.files.find(route.id).id)
-    return _json({})
+    file = state.files.find(route.id)
+
+    async def act() -> Reply:
+        state.files.delete(file.id)
+        return _json({})
+
+    return await with_faults(state, Scope.FILE, file.display_name, act)
 
 
 async def download(state: State, request: Request, route: Route) -> Reply:
@@ -74,12 +90,15 @@ async def download(state: State, request: Request, route: Route) -> Reply:
         if fate is Fate.DELIVERED:
             state.batches.note_download(file.name)
 
-    return Reply(
-        status=200,
-        parts=(FilePart(path=content.path, size_bytes=content.size_bytes),),
-        content_type=file.media_type,
-        settle=settle,
-    )
+    async def act() -> Reply:
+        return Reply(
+            status=200,
+            parts=(FilePart(path=content.path, size_bytes=content.size_bytes),),
+            content_type=file.media_type,
+            settle=settle,
+        )
+
+    return await with_faults(state, Scope.DOWNLOAD, file.display_name, act)
 
 
 def describe_file(file: StoredFile, base: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What can be ordered besides what becomes of a call?
 
-An order's name begins with what it is about: ``batch:expired``, ``result:torn``. What becomes of a
-call, in a batch or not, goes without (:mod:`worker.simulator.outcomes`).
+An order's name begins with what it is about: ``batch:expired``, ``result:torn``, ``create:lost``.
+What becomes of a call, in a batch or not, goes without (:mod:`worker.simulator.outcomes`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ class Scope(StrEnum):
     CALL = "call"
     BATCH = "batch"
     RESULT = "result"
+    CREATE = "create"
+    GET = "get"
+    LIST = "list"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    UPLOAD = "upload"
+    FILE = "file"
+    DOWNLOAD = "download"
 
 
 class BatchOrder(StrEnum):
@@ -46,6 +54,25 @@ class ResultOrder(StrEnum):
     TORN = "result:torn"
 
 
+class Fault(StrEnum):
+    """What goes wrong with a request about files or batches; the last three when it is done."""
+
+    WRONG = "400"
+    UNAUTHENTICATED = "401"
+    FORBIDDEN = "403"
+    MISSING = "404"
+    EXHAUSTED = "429"
+    EXHAUSTED_FOR_A_WHILE = "429_retryinfo"
+    INTERNAL = "500"
+    INTERNAL_HTML = "500_html"
+    UNAVAILABLE = "503"
+    TOO_SLOW = "504"
+    HANG = "hang"
+    SILENT = "silent"
+    LOST = "lost"
+    CUT = "cut"
+
+
 _ABOUT: Final = {
     BatchOrder.SUCCEEDED: "ends SUCCEEDED when its time has come; what it does without an order",
     BatchOrder.STUCK_PENDING: "stays PENDING until it is EXPIRED",
@@ -67,6 +94,41 @@ ORDERS: Final[Mapping[str, str]] = MappingProxyType(
 """Every order by name, with what it does."""
 
 
+REQUESTS: Final[Mapping[Scope, str]] = MappingProxyType(
+    {
+        Scope.CREATE: "creating a batch",
+        Scope.GET: "reading a batch",
+        Scope.LIST: "listing batches",
+        Scope.CANCEL: "cancelling a batch",
+        Scope.DELETE: "deleting a batch",
+        Scope.UPLOAD: "each request of an upload",
+        Scope.FILE: "reading, listing or deleting files",
+        Scope.DOWNLOAD: "downloading a result",
+    }
+)
+"""The requests that each :class:`Fault` can be ordered for, as ``create:lost``."""
+
+FAULTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "400": "INVALID_ARGUMENT",
+        "401": "UNAUTHENTICATED",
+        "403": "PERMISSION_DENIED",
+        "404": "NOT_FOUND, though it is there",
+        "429": "RESOURCE_EXHAUSTED, without RetryInfo",
+        "429_retryinfo": "RESOURCE_EXHAUSTED, RetryInfo of `delay_s`",
+        "500": "INTERNAL",
+        "500_html": "500 with an HTML page",
+        "503": "UNAVAILABLE",
+        "504": "DEADLINE_EXCEEDED",
+        "hang": "silence until the client leaves; nothing was done",
+        "silent": "done, and silence until the client leaves",
+        "lost": "done, and the connection is closed without a byte",
+        "cut": "done, and closed in the middle of the answer (`reset: true`: with a TCP reset)",
+    }
+)
+"""Every fault of a request by name, with what it does."""
+
+
 def scope_of(name: str) -> Scope:
     """What the order of that name is about.
 
@@ -75,7 +137,11 @@ def scope_of(name: str) -> Scope:
     """
     if name in OUTCOMES:
         return Scope.CALL
-    if name not in ORDERS:
-        message = f"no outcome {name!r}; there are {', '.join((*OUTCOMES, *ORDERS))}"
-        raise LookupError(message)
-    return Scope(name.partition(":")[0])
+    about, _, what = name.partition(":")
+    if name in ORDERS or (about in set(REQUESTS) and what in FAULTS):
+        return Scope(about)
+    message = (
+        f"no outcome {name!r}; there are {', '.join((*OUTCOMES, *ORDERS))}; and after "
+        f"{', '.join(f'{scope}:' for scope in REQUESTS)} {', '.join(FAULTS)}"
+    )
+    raise LookupError(message)

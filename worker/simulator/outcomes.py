@@ -58,7 +58,7 @@ class Outcome:
 
 
 _JSON: Final = "application/json; charset=UTF-8"
-_HTML: Final = (
+HTML: Final = (
     b"<!DOCTYPE html>\n<html lang=en>\n<title>Error 500 (Server Error)!!1</title>\n"
     b"<p><b>500.</b> <ins>That's an error.</ins>\n"
     b"<p>The server encountered an error and could not complete your request.\n</html>\n"
@@ -187,7 +187,7 @@ _TABLE: Final = (
     Outcome(
         name="500_html",
         about="500 with an HTML page",
-        fixed=(500, "text/html; charset=UTF-8", _HTML),
+        fixed=(500, "text/html; charset=UTF-8", HTML),
     ),
     Outcome(
         name="503",

@@ -21,8 +21,10 @@ from pydantic.alias_generators import to_camel
 from worker.simulator import refusals
 from worker.simulator.connection import Reply
 from worker.simulator.credentials import check_credentials
+from worker.simulator.faults import with_faults
 from worker.simulator.file_answers import base_url, describe_file
 from worker.simulator.files import Content
+from worker.simulator.orders import Scope
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _FILE_NAME: Final = re.compile(r"files/([a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?)")
 _COMMANDS: Final = frozenset({"upload", "finalize"})
+_LONE_COMMANDS: Final = frozenset({"start", "query", "cancel"})
 
 
 class _Described(BaseModel):
@@ -152,21 +155,31 @@ async def answer_upload(state: State, request: Request, route: Route) -> Reply:
     Raises:
         Refusal: the file is not let in, or the request does not fit what has come so far.
     """
-    command = request.headers.get("x-goog-upload-command", "").lower()
-    words = {word.strip() for word in command.split(",")}
+    words = _read_command(request)
     if words == {"start"}:
         check_credentials(request, route.platform)
-        return await _start(state, request)
-    upload_id = request.query.get("upload_id", "")
+        asked = await _read_start(request)
+        subject = asked.file.display_name
+
+        async def act() -> Reply:
+            return _start(state, request, asked)
+    else:
+        upload_id = request.query.get("upload_id", "")
+        subject = state.uploads.find(upload_id).display_name
+
+        async def act() -> Reply:
+            return await _continue(state, request, words, upload_id)
+
+    return await with_faults(state, Scope.UPLOAD, subject, act)
+
+
+async def _continue(state: State, request: Request, words: set[str], upload_id: str) -> Reply:
     upload = state.uploads.find(upload_id)
     if words == {"query"}:
         return _status("active", ("X-Goog-Upload-Size-Received", str(upload.size_bytes)))
     if words == {"cancel"}:
         state.uploads.drop(upload_id)
         return _status("cancelled")
-    if not words <= _COMMANDS:
-        message = f"X-Goog-Upload-Command {command!r}: wanted start, upload, finalize or both"
-        raise refusals.invalid_argument(message)
     try:
         if "upload" in words:
             async with upload.turn:
@@ -178,15 +191,10 @@ async def answer_upload(state: State, request: Request, route: Route) -> Reply:
     return _status("active")
 
 
-async def _start(state: State, request: Request) -> Reply:
+def _start(state: State, request: Request, asked: _Start) -> Reply:
     headers = request.headers
-    protocol = headers.get("x-goog-upload-protocol", "")
-    if protocol != "resumable":
-        message = f"X-Goog-Upload-Protocol {protocol!r}: the simulator takes resumable uploads"
-        raise refusals.invalid_argument(message)
-    body = await request.incoming.whole() if request.incoming else b""
     upload_id = state.uploads.begin(
-        _read_start(body).file,
+        asked.file,
         _read_length(headers.get("x-goog-upload-header-content-length")),
         headers.get("x-goog-upload-header-content-type", ""),
     )
@@ -245,7 +253,21 @@ def _status(word: str, *more: tuple[str, str]) -> Reply:
     return Reply(status=200, headers=(("X-Goog-Upload-Status", word), *more))
 
 
-def _read_start(body: bytes) -> _Start:
+def _read_command(request: Request) -> set[str]:
+    command = request.headers.get("x-goog-upload-command", "").lower()
+    words = {word.strip() for word in command.split(",")}
+    if words <= _COMMANDS or (len(words) == 1 and words <= _LONE_COMMANDS):
+        return words
+    message = f"X-Goog-Upload-Command {command!r}: wanted start, upload, finalize, query or cancel"
+    raise refusals.invalid_argument(message)
+
+
+async def _read_start(request: Request) -> _Start:
+    protocol = request.headers.get("x-goog-upload-protocol", "")
+    if protocol != "resumable":
+        message = f"X-Goog-Upload-Protocol {protocol!r}: the simulator takes resumable uploads"
+        raise refusals.invalid_argument(message)
+    body = await request.incoming.whole() if request.incoming else b""
     try:
         return _Start.model_validate_json(body) if body.strip() else _Start()
     except ValidationError as exc:

@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.simulator.__main__ import _parser
 from worker.simulator.batches import ToldBatch
 from worker.simulator.books import BatchLine, BooksPage, CallLine
-from worker.simulator.orders import ORDERS
+from worker.simulator.orders import FAULTS, ORDERS, REQUESTS, Fault
 from worker.simulator.outcomes import OUTCOMES
 from worker.simulator.routes import _ROUTES, Platform
 from worker.simulator.rules import SHAPES
@@ -31,6 +31,17 @@ def test_the_manual_lists_every_order_for_batches() -> None:
     rows = re.findall(r"^\| `([a-z]+:[a-z_]+)` \| (.+?) \|$", MANUAL.read_text(), re.MULTILINE)
 
     assert dict(rows) == dict(ORDERS)
+
+
+def test_the_manual_lists_every_request_and_what_goes_wrong_with_it() -> None:
+    text = MANUAL.read_text()
+    _, _, requests = text.partition("| before the colon |")
+    requests, _, faults = requests.partition("| after the colon |")
+    faults, _, _ = faults.partition("\n\n")
+
+    assert re.findall(r"^\| `(\w+)` \| (.+) \|$", requests, re.MULTILINE) == list(REQUESTS.items())
+    assert re.findall(r"^\| `(\w+)` \| (.+) \|$", faults, re.MULTILINE) == list(FAULTS.items())
+    assert list(FAULTS) == list(Fault)
 
 
 def test_the_manual_names_every_field_of_a_batch() -> None:
