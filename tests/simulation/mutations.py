@@ -95,7 +95,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="the picture is put after something else",
-        where="worker.buying:_keep",
+        where="worker.purchases:_keep",
         old="media_type, ext = sniff_media_type(answer.content)",
         new="desk.state.now(); media_type, ext = sniff_media_type(answer.content)",
     ),
@@ -149,7 +149,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="a failed call is not booked",
-        where="worker.buying:_book_failure",
+        where="worker.purchases:book_failure",
         old="conclude_call(desk, call.changed(",
         new="desk.calls.close(call.changed(",
     ),
@@ -233,7 +233,7 @@ MUTATIONS: Final = (
     ),
     Mutation(
         name="the budget is not asked",
-        where="worker.buying:_may_leave",
+        where="worker.gate:may_leave",
         old="budget_micro=None if budget is None else budget.micro",
         new="budget_micro=None",
     ),
