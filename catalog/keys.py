@@ -181,6 +181,16 @@ def repair(import_id: str, part: int | None = None, row: int | None = None) -> s
     return f"{import_folder(import_id)}repairs/{name}.json"
 
 
+def order(import_id: str, part: int, sequence: int, attempt: int) -> str:
+    """What was ordered of a batch service."""
+    return f"{orders(import_id, part)}{sequence}-{attempt}.json"
+
+
+def orders(import_id: str, part: int | None = None) -> str:
+    """The prefix of all orders of an import, or of one of its shards."""
+    return f"{import_folder(import_id)}orders/" + ("" if part is None else f"{part:05}-")
+
+
 def gallery(import_id: str, name: str = "index.html") -> str:
     """A file of the contact sheet."""
     return f"{import_folder(import_id)}gallery/{name}"

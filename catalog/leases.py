@@ -18,6 +18,18 @@ SPOOLED_ON = "spooled on "
 """How a lease begins whose paid answer waits on the disk of the host that it goes on to name."""
 
 
+ORDERED = "ordered in "
+"""How a lease begins whose render is part of an open batch, whose order it goes on to name. It has
+no end of its own: the order in the store says how long it stands."""
+
+_ORDER = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
+
 class Leases(Part):
     """The leases of all renders."""
 
@@ -51,6 +63,12 @@ class Leases(Part):
         """End a lease that reads ``spooled on ...``, of any host; a buyer's stays."""
         with translated():
             self._run(_DROP_SPOOLED, [self._keys.lease(render_id)], [SPOOLED_ON])
+
+    def order(self, render_id: str, order_id: str) -> bool:
+        """Hold a render for an order, if nobody else has it; may be repeated."""
+        with translated():
+            token = f"{ORDERED}{order_id}"
+            return bool(self._run(_ORDER, [self._keys.lease(render_id)], [token]))
 
     def spooled_renders(self) -> tuple[str, ...]:
         """The renders whose lease reads ``spooled on ...``; walks over every key of Redis."""

@@ -65,6 +65,10 @@ class RedisKeys:
         """The outcomes of an open shard, by slot."""
         return f"{self._prefix}:outcomes:{import_id}:{part}"
 
+    def gathered(self, import_id: str) -> str:
+        """Claims that wait to be ordered together."""
+        return f"{self._prefix}:gathered:{import_id}"
+
     def lease(self, render_id: str) -> str:
         """The token of a render's buyer, or where its paid answer waits."""
         return f"{self._prefix}:lease:{render_id}"

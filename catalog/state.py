@@ -229,6 +229,7 @@ class State(Epochs):
             *(self._keys.import_(import_id), self._keys.imports, self._keys.open_parts(import_id)),
             *(self._keys.committed(import_id), self._keys.due(import_id)),
             *(self._keys.tries(import_id), self._keys.work(import_id)),
+            self._keys.gathered(import_id),
             *(self._keys.shard(import_id, part) for part in parts),
             *(self._keys.outcomes(import_id, part) for part in parts),
         ]

@@ -21,6 +21,7 @@ from celery.worker import state as at_work
 
 from catalog import keys, queue
 from catalog.connection import open_redis
+from catalog.gathering import Gathering
 from catalog.leases import Leases
 from catalog.models import load_models
 from catalog.money import Usd
@@ -215,6 +216,7 @@ class Process:
             queue=Queue(self.app),
             calls=calls,
             leases=keeper,
+            gathering=Gathering(client, store_id),
             holds=holds,
             alone=work_alone,
             read_all=read_at_once,

@@ -1,7 +1,8 @@
 """How is one render's picture bought, once?
 
 1. Look: a record, a remembered refusal or a master end the matter without a call.
-2. Ask what people want: a cancelled import's render ends, a paused one's stays open.
+2. Ask what people want: a cancelled import's render ends, a paused one's stays open. One that is
+   to be bought in a batch waits for its shard's (:mod:`worker.ordering`).
 3. Take the render's lease; somebody else's lease means: not now.
 4. Look again: the last holder may have bought it between our look and our lease.
 5. Buy (:mod:`worker.buying`); while an answer waits in the spool this process buys nothing. After a
@@ -25,6 +26,7 @@ from worker import plans
 from worker.buying import buy
 from worker.concluding import conclude
 from worker.errors import PromptBlocked, Snooze
+from worker.gathering import gather, is_for_batch, is_ordered
 from worker.refusals import has_softer, next_wording, remembered
 from worker.settling import delivered, line_of, settle
 from worker.spool import Kept
@@ -48,7 +50,10 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
         Refused: no attempt will help.
         LaneStopped: no render can be bought until somebody mends a setting.
     """
-    if _found(desk, claim) or _unwanted(desk, claim):
+    if found(desk, claim) or _unwanted(desk, claim):
+        return
+    if is_for_batch(desk, claim):
+        gather(desk, claim)
         return
     if desk.spool.blocked():
         raise Snooze(
@@ -56,9 +61,11 @@ def generate(desk: Desk, claim: RenderClaim) -> None:
         )
     with desk.leases.held(claim.render_id) as lease:
         if lease is None:
+            if is_ordered(desk, claim):
+                return
             raise Snooze("leased", "another worker is buying this render", desk.limits.lease_s / 6)
         conclude(desk, claim.render_id)
-        if _found(desk, claim):
+        if found(desk, claim):
             return
         kept = _bought(desk, claim, lease)
     if kept is Kept.SPOOL:
@@ -83,7 +90,8 @@ def _to_finish(desk: Desk, claim: RenderClaim) -> None:
     desk.queue.enqueue(claims.FINISH, claim.changed(attempt=1))  # its attempts are its own
 
 
-def _found(desk: Desk, claim: RenderClaim) -> bool:
+def found(desk: Desk, claim: RenderClaim) -> bool:
+    """Look whether nothing need be bought, and see to what follows; costs three store requests."""
     product, slot = plans.planned(desk.store, claim)
     recorded = desk.store.read(keys.record(claim.render_id))
     if recorded is not None:

@@ -26,7 +26,6 @@ from worker.errors import (
     NoPicture,
     OutcomeUnknown,
     PromptBlocked,
-    Refused,
     RenderError,
     Snooze,
     TryLater,
@@ -106,22 +105,28 @@ def _worked(task: str, claim: Claim, work: Callable[[Desk, Any], None], desk: De
                 _alone(task, claim, desk)
             else:
                 work(desk, claim)
-    except Snooze as exc:
-        put_off(desk, task, claim, countdown_s=_nap_s(exc, desk))
-    except (TryLater, NoPicture, OutcomeUnknown) as exc:
-        _again_or_end(task, claim, exc, desk)
-    except LaneStopped as exc:
-        plans.pause(desk, claim.import_id, reason=exc.reason, message=exc.message)
-        log.error("import_paused", reason=exc.reason, message=exc.message)  # noqa: TRY400  no bug
-    except PromptBlocked as exc:
-        _end(claim, Status.BLOCKED, exc.reason, f"{exc.finish_reason}: {exc.message}", desk)
-    except Refused as exc:
-        _end(claim, Status.FAILED, exc.reason, exc.message, desk)
+    except RenderError as exc:
+        follow(desk, task, claim, exc)
     except (Outage, StateUnavailable, QueueUnavailable, StoreUnavailable, StoreRefuses):
         raise
     except Exception as exc:
         log.exception("render_broke")
         _end(claim, Status.FAILED, "internal", _trace(exc), desk)
+
+
+def follow(desk: Desk, task: str, claim: Claim, exc: RenderError) -> None:
+    """Do what follows for a claim from its error: put it off, try again, end it, or pause."""
+    if isinstance(exc, Snooze):
+        put_off(desk, task, claim, countdown_s=_nap_s(exc, desk))
+    elif isinstance(exc, TryLater | NoPicture | OutcomeUnknown):
+        _again_or_end(task, claim, exc, desk)
+    elif isinstance(exc, LaneStopped):
+        plans.pause(desk, claim.import_id, reason=exc.reason, message=exc.message)
+        log.error("import_paused", reason=exc.reason, message=exc.message)
+    elif isinstance(exc, PromptBlocked):
+        _end(claim, Status.BLOCKED, exc.reason, f"{exc.finish_reason}: {exc.message}", desk)
+    else:
+        _end(claim, Status.FAILED, exc.reason, exc.message, desk)
 
 
 def _may_work(task: str, begun: Begun, desk: Desk) -> bool:

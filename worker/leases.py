@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from catalog.connection import StateUnavailable
-from catalog.leases import Leases
+from catalog.leases import ORDERED, Leases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +69,14 @@ class LeaseKeeper:
     def spooled_renders(self) -> tuple[str, ...]:
         """The renders whose lease says where a paid answer waits."""
         return self._leases.spooled_renders()
+
+    def order(self, render_id: str, order_id: str) -> bool:
+        """Hold a render for an order, if nobody else has it; may be repeated."""
+        return self._leases.order(render_id, order_id)
+
+    def release_order(self, render_id: str, order_id: str) -> None:
+        """Hold it no longer; somebody else's lease stays."""
+        self._leases.release_lease(render_id, f"{ORDERED}{order_id}")
 
     def close(self) -> None:
         """Stop renewing."""

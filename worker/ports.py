@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import date, datetime
 
-    from catalog.claims import Claim
+    from catalog.claims import Claim, RenderClaim
     from catalog.epoch import Epoch, Recovery
     from catalog.models import ModelTable, Platform
     from catalog.open_calls import OpenCall, Reserved, Tries
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from catalog.results import ManifestPart, ResultLine
     from catalog.state import Progress, Settled
     from catalog.store.port import Store, Stored
+    from worker.batch_model import BatchModel
     from worker.errors import RenderError
     from worker.model import Answer, TakeRequest
     from worker.spool import Kept, PaidAnswer
@@ -162,6 +163,23 @@ class Leases(Protocol):
     def spooled_renders(self) -> tuple[str, ...]:
         """The renders whose lease says where a paid answer waits."""
         ...
+
+    def order(self, render_id: str, order_id: str) -> bool:
+        """Hold a render for an order, if nobody else has it; may be repeated."""
+        ...
+
+    def release_order(self, render_id: str, order_id: str) -> None:
+        """Hold it no longer; somebody else's lease stays."""
+        ...
+
+
+class Gathering(Protocol):
+    """Renders that wait to be ordered together; see :class:`catalog.gathering.Gathering`."""
+
+    def gather(self, claim: RenderClaim) -> bool: ...
+    def gathered(self, import_id: str) -> dict[int, tuple[RenderClaim, ...]]: ...
+    def quiet_s(self, import_id: str, part: int) -> float: ...
+    def drop(self, import_id: str, part: int, slots: Collection[int]) -> None: ...
 
 
 class Holds(Protocol):
@@ -400,6 +418,10 @@ class Limits:
     source_max_age_s: float
     refusal_max_age_s: float
     budget_per_day_micro: int | None = None
+    batch_requests: int = 500
+    batch_gather_s: float = 60.0
+    batch_pending_s: float = 43_200.0
+    batch_running_s: float = 86_400.0
 
 
 def _nothing(_model_id: str) -> None: ...
@@ -432,10 +454,13 @@ class Desk:
     clock: Callable[[], datetime]
     chance: Callable[[], float]
     calls: Calls
+    gathering: Gathering
     ready: Callable[[str], None] = _nothing
     """Loads what a call to a model of this id needs; reaches nothing."""
     read_all: Callable[[Store, Iterable[str]], Iterator[Stored | None]] = read_in_turn
     holds: Holds = field(default_factory=SilentHolds)
     turns: Turns = field(default_factory=FreeTurns)
+    batches: BatchModel | None = None
+    """The model's batch service, where this process buys."""
     alone: Callable[[str, Claim], bool] | None = None
     """Works a claim in a process of its own; says whether that lived to its end."""

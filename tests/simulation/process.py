@@ -27,6 +27,7 @@ from tests.simulation.ports import (
     StoreClient,
     reach_redis,
 )
+from tests.support.batches import MemoryGathering
 from tests.support.desk import STORE_ID
 from worker import jobs
 from worker.app import Process as WorkerProcess
@@ -224,6 +225,7 @@ class Process:
             queue=QueueClient(world, self),
             leases=self.leases,
             calls=state,
+            gathering=MemoryGathering(world.redis, lambda: world.now),
             alone=None if lone else self._work_alone,
             holds=SilentHolds() if lone else self.holds,
             spool=self.spool,

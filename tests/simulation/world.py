@@ -435,7 +435,9 @@ class World:
         budget = None
         if self.rng.random() < self.plan.budget:
             budget = self._budgets[import_id] = Usd(PRICE.micro * 3 // 2)
-        imported = _plan(cast("Store", self.store), import_id, shards, self.clock(), budget)
+        imported = _plan(
+            cast("Store", self.store), import_id, shards, self.clock(), budget_usd=budget
+        )
         self._planned.append(imported)
         if self.plan.retries:
             self._retrying.add(import_id)

@@ -39,8 +39,9 @@ from catalog.imports import (
     PlannedSlot,
     PlanPart,
 )
+from catalog.leases import ORDERED
 from catalog.leases import Leases as KeptLeases
-from catalog.models import load_models
+from catalog.models import Lane, load_models
 from catalog.money import Usd
 from catalog.open_calls import OpenCalls
 from catalog.product import Photo
@@ -50,6 +51,7 @@ from catalog.scenes import Scene, SceneBook
 from catalog.state import State
 from catalog.store.port import StoreError, sha256_hex
 from catalog.work import Begun, Work
+from tests.support.batches import MemoryBatches, MemoryGathering
 from tests.support.memory import MemoryQueue, MemoryState, MemoryStore, Message
 from worker import jobs
 from worker.errors import ReferenceUnusable, Refused, TryLater
@@ -193,6 +195,10 @@ class ScriptedModel:
 
     def ask(self, request: TakeRequest) -> Answer:
         self._effects.before(f"ask {request.scene}")
+        return self.sell(request)
+
+    def sell(self, request: TakeRequest) -> Answer:
+        """Draw a picture, as the platform does by itself for a batch."""
         self.asked.append(request)
         outcome = self.script.pop(0) if self.script else _picture(request, len(self.asked))
         if isinstance(outcome, Exception):
@@ -375,6 +381,14 @@ class _PlainLeases:
         self._effects.look("state.drop_spooled")
         self._kept.drop_spooled(render_id)
 
+    def order(self, render_id: str, order_id: str) -> bool:
+        self._effects.before("state.order")
+        return self._kept.order(render_id, order_id)
+
+    def release_order(self, render_id: str, order_id: str) -> None:
+        self._effects.before("state.release_order")
+        self._kept.release_lease(render_id, f"{ORDERED}{order_id}")
+
     def spooled_renders(self) -> tuple[str, ...]:
         self._effects.look("state.spooled_renders")
         return self._kept.spooled_renders()
@@ -520,6 +534,8 @@ class Workplace:
             monotonic=self.clock.seconds,
             background=False,
         )
+        self.batches = MemoryBatches(self.model.sell, self.effects.before)
+        self.gathering = MemoryGathering(self.memory, self.clock.seconds)
         self.desk = Desk(
             store=store or self.store,
             store_id=STORE_ID,
@@ -527,6 +543,8 @@ class Workplace:
             work=cast("Any", _WatchedState(work, self.effects)),
             queue=self.queue,
             calls=cast("Any", _WatchedState(calls, self.effects)),
+            gathering=self.gathering,
+            batches=self.batches,
             leases=leases,
             alone=self.works_alone,
             holds=_PlainHolds(work, chosen.lease_s),
@@ -565,6 +583,7 @@ class Workplace:
         *shards: Sequence[Wanted],
         budget_usd: Usd | None = None,
         send: bool = True,
+        lane: Lane = "standard",
     ) -> Import:
         """Plan an import as a producer does, and ask for it to be fed.
 
@@ -573,7 +592,9 @@ class Workplace:
         for product in itertools.chain.from_iterable(shards):
             for photo in product.photos:
                 self.shop.photos.setdefault(photo, b"photo " + photo.encode())
-        imported = _plan(self.desk.store, import_id, shards, self.clock(), budget_usd)
+        imported = _plan(
+            self.desk.store, import_id, shards, self.clock(), budget_usd=budget_usd, lane=lane
+        )
         renders = sum(part.renders for part in imported.parts)
         self.desk.state.register(import_id, shards=len(shards), renders=renders)
         if send:
@@ -751,7 +772,9 @@ def _plan(
     import_id: str,
     shards: Iterable[Sequence[Wanted]],
     now: datetime,
+    *,
     budget_usd: Usd | None,
+    lane: Lane = "standard",
 ) -> Import:
     parts = tuple(_write_shard(store, import_id, at, shard) for at, shard in enumerate(shards))
     control = Control(import_id=import_id, by="a test", at=now, budget_usd=budget_usd)
@@ -766,6 +789,7 @@ def _plan(
         scenes_sha256=sha256_hex(b"scenes"),
         model=ModelChoice(asked=MODEL, id=MODEL, platform="developer"),
         budget_usd=budget_usd,
+        lane=lane,
         counts=Counts(renders=sum(part.renders for part in parts)),
         rows=RowCounts(read=1, rejected=0),
         reasons={},

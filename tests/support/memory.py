@@ -6,6 +6,7 @@ pass (tests/integration/test_store_contract.py, test_state.py, test_queue.py).
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from bisect import bisect_left, insort
@@ -20,7 +21,7 @@ from typing import Any
 from catalog.claims import QUEUE_OF, QUEUES, Claim
 from catalog.connection import QueueUnavailable, StateUnavailable
 from catalog.epoch import Epoch, Recovery
-from catalog.leases import SPOOLED_ON
+from catalog.leases import ORDERED, SPOOLED_ON
 from catalog.open_calls import Gate, OpenCall, Reserved, Tries, count_of
 from catalog.renders import LedgerLine, Refusal
 from catalog.results import ManifestPart, RenderCounts, ResultLine, Status
@@ -629,6 +630,18 @@ class MemoryState:
         with self._there():
             if self._leases.get(render_id, ("", 0.0))[0].startswith(SPOOLED_ON):
                 del self._leases[render_id]
+
+    def order(self, render_id: str, order_id: str) -> bool:
+        with self._there():
+            token = f"{ORDERED}{order_id}"
+            holder, until = self._leases.get(render_id, ("", 0.0))
+            if holder != token and until > self._clock():
+                return False
+            self._leases[render_id] = (token, math.inf)
+            return True
+
+    def release_order(self, render_id: str, order_id: str) -> None:
+        self.release_lease(render_id, f"{ORDERED}{order_id}")
 
     def spooled_renders(self) -> tuple[str, ...]:
         with self._there():

@@ -1,0 +1,151 @@
+"""Is every render of a batch bought once, whatever the platform does and whoever dies?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from catalog.leases import ORDERED
+from catalog.orders import Step, orders_of
+from tests.support.desk import Died, Wanted, Workplace, wanted
+from worker.batch_model import BatchState
+from worker.batches import look_after_batches
+from worker.errors import PromptBlocked, TryLater
+
+
+def _shard(*names: str) -> list[Wanted]:
+    return [wanted(name, "kitchen") for name in names]
+
+
+def _look(place: Workplace, times: int = 3) -> None:
+    for _ in range(times):
+        place.clock.sleep(16.0)
+        place.desk.calls.beat()  # as every process does all the time
+        try:
+            look_after_batches(place.desk)
+        except Died:
+            place.deaths += 1
+            place.clock.sleep(place.desk.limits.lease_s + 1.0)
+
+
+def _ordered(place: Workplace, *names: str) -> Workplace:
+    place.order("monday", _shard(*(names or ("mug", "bowl", "cup"))), lane="batch")
+    place.run()
+    _look(place)
+    return place
+
+
+def _ended(place: Workplace, state: BatchState = BatchState.SUCCEEDED, *, share: float = 1) -> None:
+    place.batches.end_all(state, share=share)
+    _look(place)
+    place.run()
+
+
+def _steps(place: Workplace) -> list[str]:
+    return [order.step.value for order in orders_of(place.store, "monday")]
+
+
+def test_a_shards_renders_are_one_batch_and_end_as_pictures_at_half_price() -> None:
+    place = _ordered(Workplace())
+    assert _steps(place) == ["placed"]
+    assert place.sold.total() == 0
+
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
+    assert _steps(place) == ["done"]
+    lines = [line for line in place.ledger.lines if line.outcome == "picture"]
+    assert {line.lane for line in lines} == {"batch"}
+    place.assert_manifests_hold()
+
+
+def test_while_a_batch_is_open_its_renders_are_held_by_its_order() -> None:
+    place = _ordered(Workplace())
+
+    (order,) = orders_of(place.store, "monday")
+    holders = {place.memory.lease_holder(render.render_id) for render in order.renders}
+
+    assert holders == {f"{ORDERED}{order.order_id}"}
+    assert len(place.memory.open_calls()) == 3
+
+
+def test_a_batch_that_gives_some_answers_is_ordered_again_for_the_rest() -> None:
+    place = _ordered(Workplace(), "mug", "bowl", "cup", "jug")
+
+    _ended(place, BatchState.PARTIAL, share=0.5)
+    _look(place)
+    assert sorted(_steps(place)) == ["done", "placed"]
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 4}
+    assert place.sold.total() == 4
+
+
+def test_an_expired_batch_costs_no_attempt() -> None:
+    place = _ordered(Workplace())
+
+    for _ in range(place.desk.limits.max_attempts + 1):
+        _ended(place, BatchState.EXPIRED, share=0)
+        _look(place)
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
+
+
+def test_a_create_whose_reply_is_lost_is_found_and_not_asked_for_again() -> None:
+    place = Workplace()
+    place.batches.loses_reply = 1
+    _ordered(place)
+
+    assert len(place.batches.running) == 1
+    assert _steps(place) == ["placed"]
+
+
+def test_a_refusal_in_a_batch_ends_its_render_alone() -> None:
+    place = Workplace()
+    place.model.script = [PromptBlocked("prompt.blocked", "no", "PROHIBITED_CONTENT")]
+    _ordered(place)
+
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 2, "blocked": 1}
+
+
+def test_a_fault_in_a_batch_is_an_attempt() -> None:
+    place = Workplace()
+    place.model.script = [TryLater("model.unavailable", "500")]
+    _ordered(place)
+
+    _ended(place)
+    _look(place)
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
+
+
+@pytest.mark.parametrize("effect", range(40))
+def test_a_death_before_any_effect_of_an_order_buys_nothing_twice(effect: int) -> None:
+    place = Workplace()
+    place.order("monday", _shard("mug", "bowl"), lane="batch")
+    place.run()
+    place.effects.die_before = len(place.effects.seen) + effect
+    for _ in range(6):
+        _look(place, times=15)  # in all longer than a create may stay unseen
+        place.batches.end_all()
+        place.run()
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 2}
+    assert place.sold == Counter(dict.fromkeys(place.sold, 1))
+    assert place.sold.total() == 2
+    place.assert_manifests_hold()
+    assert set(_steps(place)) == {Step.DONE.value}
