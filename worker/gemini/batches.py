@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+import structlog
+
 from catalog.models import load_models
 from worker.batch_model import Batch, BatchResult, BatchState
 from worker.errors import LaneStopped, OutcomeUnknown, RenderError, TryLater
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from worker.gemini.settings import GeminiSettings
     from worker.model import TakeRequest
 
+log = structlog.get_logger(__name__)
+
 _BASE_URL: Final = "https://generativelanguage.googleapis.com"
 _VERSION: Final = "v1beta"
 _EXCHANGE_S: Final = 60.0
@@ -46,6 +50,8 @@ _LONGEST_LINE: Final = 100 << 20
 _LONGEST_ANSWER: Final = 16 << 20
 _JSON_LINES: Final = "application/jsonl"
 _NOT_FOUND: Final = 404
+_GONE: Final = frozenset({_NOT_FOUND, 403})
+"""Google answers 403 to who asks for a file that is gone (python-genai issue 1218)."""
 _OK: Final = 200
 
 _STATES: Final = {
@@ -131,8 +137,7 @@ class GeminiBatches:
     def forget(self, place: str) -> None:
         """See :meth:`worker.batch_model.BatchModel.forget`."""
         status, answer = self._exchange("DELETE", place)
-        # Google answers 403 to who asks for a file that is gone.
-        if status not in {_NOT_FOUND, 403}:
+        if status not in _GONE:
             self._whole(status, answer)
 
     def close(self) -> None:
@@ -239,6 +244,9 @@ class GeminiBatches:
     def _download(self, place: str) -> Iterator[bytes]:
         url = f"{self._base()}/{_VERSION}/{place}:download?alt=media"
         with self._connected().stream("GET", url) as reply:
+            if reply.status_code in _GONE:
+                log.warning("results_gone", place=place, status=reply.status_code)
+                return
             if reply.status_code != _OK:
                 self._whole(reply.status_code, reply.read())
             yield from lines_of(reply.iter_bytes())
