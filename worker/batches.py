@@ -16,7 +16,7 @@ from catalog.epoch import Recovery
 from catalog.orders import Step, orders_of, read_order
 from worker import plans
 from worker.batch_model import Batch, BatchState
-from worker.errors import LaneStopped, RenderError
+from worker.errors import LaneStopped, RenderError, Snooze
 from worker.gathering import GATHERED_S
 from worker.harvest import harvest
 from worker.ordering import OrderTaken, changed, go_on, service_of, strike, write_orders
@@ -110,7 +110,7 @@ def _step(desk: Desk, order: Order, wanted: str) -> None:
 
 def _drop(desk: Desk, order: Order) -> None:
     """Let a cancelled import's order go, of which nothing has left."""
-    why = LaneStopped("import.cancelled", "the import was cancelled before its batch was asked for")
+    why = Snooze("cancelled", "the import was cancelled before its batch was asked for", 0.0)
     for render in order.renders:
         strike(desk, order, render, why)
     changed(desk, order.changed(step=Step.DONE, done_at=desk.clock()))

@@ -9,7 +9,7 @@ import pytest
 from catalog.leases import ORDERED
 from catalog.orders import Step, orders_of
 from tests.support.desk import Died, Wanted, Workplace, wanted
-from worker.batch_model import BatchState
+from worker.batch_model import BatchResult, BatchState
 from worker.batches import look_after_batches
 from worker.errors import PromptBlocked, TryLater
 
@@ -149,3 +149,62 @@ def test_a_death_before_any_effect_of_an_order_buys_nothing_twice(effect: int) -
     assert place.sold.total() == 2
     place.assert_manifests_hold()
     assert set(_steps(place)) == {Step.DONE.value}
+
+
+def test_a_cancelled_import_drops_what_was_not_asked_for_and_pays_what_was_bought() -> None:
+    place = Workplace()
+    place.order("monday", _shard("mug", "bowl"), lane="batch")
+    place.run()
+    place.effects.when("batch upload", lambda: place.tell("monday", "cancel"))
+    _look(place)
+    _ended(place)
+    place.settle_down()
+
+    assert place.statuses("monday").keys() <= {"succeeded", "cancelled"}
+    assert place.memory.open_calls() == ()
+    assert set(_steps(place)) == {"done"}
+    assert place.manifest("monday").state == "cancelled"
+
+
+def test_a_cancelled_imports_batch_is_cancelled_and_what_it_made_is_kept() -> None:
+    place = _ordered(Workplace())
+    place.tell("monday", "cancel")
+
+    _look(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"cancelled": 3}
+    assert set(_steps(place)) == {"done"}
+    assert place.memory.open_calls() == ()
+
+
+def test_a_batch_that_is_stuck_is_cancelled_and_ordered_again() -> None:
+    place = _ordered(Workplace(batch_pending_s=3_600.0))
+    place.clock.sleep(3_700.0)
+
+    _look(place, times=6)
+    place.run()
+    _look(place)
+    _ended(place)
+    place.settle_down()
+
+    (first, _) = orders_of(place.store, "monday")
+    assert "pending" in first.cancelled_because
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
+
+
+def test_what_was_not_asked_for_is_reported_and_changes_nothing() -> None:
+    place = _ordered(Workplace())
+    (name,) = place.batches.running
+    place.batches.end(name)
+    results = place.batches.running[name].results
+    results += [results[0], BatchResult(key="tuesday/0/1"), BatchResult(key="")]
+
+    _look(place)
+    place.settle_down()
+
+    (order,) = orders_of(place.store, "monday")
+    assert len(order.reports) == 3
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
