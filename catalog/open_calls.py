@@ -137,6 +137,17 @@ end
 return ours and 1 or 0
 """
 
+_RESTORE = """
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'reserved_micro', ARGV[4])
+redis.call('HSET', KEYS[3], 'o:' .. ARGV[3], 1)
+local day = string.format('%d', math.floor(tonumber(redis.call('TIME')[1]) / 86400))
+redis.call('HINCRBY', KEYS[4], 'reserved:' .. day, ARGV[4])
+redis.call('HSET', KEYS[4], 'of/' .. ARGV[5], day)
+return 1
+"""
+
 _CLOSE = """
 local found = redis.call('HGET', KEYS[1], ARGV[1])
 if found and cjson.decode(found)['call'] == ARGV[2] then
@@ -292,6 +303,31 @@ class OpenCalls:
         if gate in {Gate.BUDGET, Gate.DAY_BUDGET}:
             return Reserved(gate=Gate(gate), spent_micro=int(number))
         return Reserved(gate=Gate(gate), wait_s=float(number))
+
+    def restore(self, call: OpenCall) -> bool:
+        """Write down a call that is open, whatever the gate would say: Redis had forgotten it.
+
+        ``False`` if its render has one.
+        """
+        with translated():
+            return bool(
+                self._run(
+                    _RESTORE,
+                    [
+                        self._import(call.import_id),
+                        self._calls,
+                        self._tries(call.import_id),
+                        self._days,
+                    ],
+                    [
+                        call.render_id,
+                        call.model_dump_json(),
+                        f"{call.part}:{call.slot}",
+                        call.micro_usd,
+                        call.call,
+                    ],
+                )
+            )
 
     def beat(self) -> None:
         """Say that somebody reaches Redis."""

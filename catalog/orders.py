@@ -63,7 +63,8 @@ class Order(Wire):
 
     ``sequence`` counts the orders of a shard, ``attempt`` how often its renders were ordered.
     ``place`` is where its lines lie on the platform, ``batch`` the platform's name of it, ``told``
-    the state that the platform told last, since ``told_at``. ``asked_at`` is when a batch was last
+    the state that the platform told last, since ``told_at``. ``worker`` wrote it, and stands in its
+    calls' ledger lines whoever brings them home. ``asked_at`` is when a batch was last
     asked for. ``reports`` are what came back and was not asked for, or cannot be read.
     """
 
@@ -76,6 +77,7 @@ class Order(Wire):
     model: str
     platform: str
     pool: str = Field(default="", exclude_if=lambda pool: not pool)
+    worker: str
     renders: tuple[OrderedRender, ...]
     step: Step = Step.WRITTEN
     written_at: AwareDatetime

@@ -66,6 +66,8 @@ def harvest(desk: Desk, order: Order, batch: Batch) -> Order:
     missing = [render for key, render in of_key.items() if key not in seen]
     for render in missing:
         _end(desk, order, render, _why_missing(order, batch, counts["pictures"]))
+    for render in order.renders:  # also of those that an earlier harvest took in, and died over
+        desk.leases.release_order(render.render_id, order.order_id)
     for report in reports[:_MOST_REPORTS]:
         log.warning("order_report", order=order.order_id, report=report)
     done = changed(

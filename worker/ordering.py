@@ -83,6 +83,7 @@ def write_orders(desk: Desk, imported: Import, part: int, waiting: Sequence[Rend
             attempt=max(before, default=0) + 1,
             model=lot[0][1],
             platform=desk.platform,
+            worker=desk.worker,
             renders=tuple(_ordered(desk, claim) for claim, _ in lot),
             written_at=desk.clock(),
         )
@@ -124,7 +125,7 @@ def call_of(desk: Desk, order: Order, render: OrderedRender) -> OpenCall:
     """A render's call as the gate wrote it down, or would have."""
     claim = claim_of(desk, order, render)
     _, slot = plans.planned(desk.store, claim)
-    return written_call(
+    call = written_call(
         desk,
         claim,
         slot,
@@ -136,6 +137,22 @@ def call_of(desk: Desk, order: Order, render: OrderedRender) -> OpenCall:
         platform=order.platform,
         pool=order.pool,
     )
+    # Always the same line: it has one place in the ledger, whoever writes it.
+    line = call.line.changed(at=order.written_at, worker=order.worker, revision=order.revision)
+    return call.changed(line=line)
+
+
+def restore(desk: Desk, import_id: str) -> None:
+    """Tell a Redis that was lost which renders open orders hold, and what is set aside for them.
+
+    Costs a read per order, and two requests to Redis per render of an open one.
+    """
+    for order in orders_of(desk.store, import_id):
+        if order.step in {Step.WRITTEN, Step.DONE}:
+            continue  # nothing of it has left, or it holds nothing any more
+        for render in order.renders:
+            if desk.leases.order(render.render_id, order.order_id):
+                desk.calls.restore(call_of(desk, order, render))
 
 
 class OrderTaken(Exception):

@@ -23,6 +23,7 @@ from catalog.store.port import StoreRefuses, StoreUnavailable
 from worker import plans
 from worker.concluding import conclude_all
 from worker.feeder import adopt_parts, enqueue_products, feed
+from worker.ordering import restore
 from worker.rebuilding import rebuild_money
 
 if TYPE_CHECKING:
@@ -108,11 +109,24 @@ def recover(desk: Desk) -> float:
         return 0.0
     wait_s = desk.state.buy_not_before()
     if wait_s == 0:
-        rebuild_money(desk, unpublished(desk.store))
+        found = unpublished(desk.store)
+        for import_id in found:
+            _restore_orders(desk, import_id)
+        rebuild_money(desk, found)
         _drop_what_was_put(desk)
         desk.state.finish_recovery()
         log.info("recovered")
     return wait_s
+
+
+def _restore_orders(desk: Desk, import_id: str) -> None:
+    try:
+        if plans.read_import(desk.store, import_id).lane == "batch":
+            restore(desk, import_id)
+    except (StateUnavailable, StoreUnavailable, StoreRefuses):
+        raise
+    except Exception:  # one broken import must not keep the others waiting
+        log.exception("import_broken", import_id=import_id)
 
 
 def _drop_what_was_put(desk: Desk) -> None:

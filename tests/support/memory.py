@@ -703,12 +703,27 @@ class MemoryState:
                 return Reserved(gate=Gate.DAY_BUDGET, spent_micro=gone)
             if gone + self._day_reserved[day] + call.micro_usd > day_budget_micro:
                 return Reserved(gate=Gate.IN_FLIGHT)
+        self._write_down(call)
+        return Reserved(gate=Gate.GO)
+
+    def reserved(self, import_id: str) -> int:
+        """What is set aside for an import's open calls, micro-USD."""
+        return self._reserved[import_id]
+
+    def restore(self, call: OpenCall) -> bool:
+        with self._there():
+            if call.render_id in self._calls:
+                return False
+            self._write_down(call)
+            return True
+
+    def _write_down(self, call: OpenCall) -> None:
+        day = self._today()
         self._day_reserved[day] += call.micro_usd
         self._day_of[call.call] = day
         self._calls[call.render_id] = call
         self._reserved[call.import_id] += call.micro_usd
         self._slots(call)[f"o:{call.part}:{call.slot}"] = 1
-        return Reserved(gate=Gate.GO)
 
     def beat(self) -> None:
         with self._there():

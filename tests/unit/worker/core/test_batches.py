@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 
+from catalog.epoch import Recovery
 from catalog.leases import ORDERED
 from catalog.orders import Step, orders_of
 from tests.support.desk import Died, Wanted, Workplace, wanted
 from worker.batch_model import BatchResult, BatchState
 from worker.batches import look_after_batches
 from worker.errors import PromptBlocked, TryLater
+from worker.reconciler import recover
 
 
 def _shard(*names: str) -> list[Wanted]:
@@ -40,6 +42,11 @@ def _ended(place: Workplace, state: BatchState = BatchState.SUCCEEDED, *, share:
     place.batches.end_all(state, share=share)
     _look(place)
     place.run()
+
+
+def _recovered(place: Workplace) -> None:
+    while place.desk.state.recovery() is not Recovery.DONE:
+        place.clock.sleep(recover(place.desk) or 1.0)
 
 
 def _steps(place: Workplace) -> list[str]:
@@ -208,3 +215,44 @@ def test_what_was_not_asked_for_is_reported_and_changes_nothing() -> None:
     assert len(order.reports) == 3
     assert place.statuses("monday") == {"succeeded": 3}
     assert place.sold.total() == 3
+
+
+@pytest.mark.parametrize("moment", ["gathered", "placed", "over"])
+def test_an_emptied_redis_learns_of_open_batches_from_the_store(moment: str) -> None:
+    place = Workplace()
+    place.order("monday", _shard("mug", "bowl", "cup"), lane="batch")
+    place.run()
+    if moment != "gathered":
+        _look(place)
+    if moment == "over":
+        place.batches.end_all()
+    place.memory.clear()
+    place.gathering.clear()
+    place.queue.waiting.clear()
+
+    _recovered(place)
+    for _ in range(4):
+        place.settle_down(rounds=2)
+        _look(place)
+        place.batches.end_all()
+        _look(place)
+    place.settle_down()
+
+    assert place.statuses("monday") == {"succeeded": 3}
+    assert place.sold.total() == 3
+    assert len(place.batches.running) == 1
+    assert place.memory.open_calls() == ()
+
+
+def test_while_redis_is_new_an_open_batchs_money_is_set_aside_again() -> None:
+    place = _ordered(Workplace())
+    (order,) = orders_of(place.store, "monday")
+    before = place.memory.reserved("monday")
+    place.memory.clear()
+    place.gathering.clear()
+
+    _recovered(place)
+
+    assert place.memory.reserved("monday") == before == sum(r.micro_usd for r in order.renders)
+    holders = {place.memory.lease_holder(render.render_id) for render in order.renders}
+    assert holders == {f"{ORDERED}{order.order_id}"}
