@@ -163,6 +163,11 @@ class Import(Wire):
     warnings: tuple[str, ...] = ()
     made_by: str
 
+    @property
+    def expected_usd(self) -> Usd:
+        """What it is expected to cost in its lane."""
+        return self.estimate_usd.batch if self.lane == "batch" else self.estimate_usd.standard
+
 
 class Control(Wire):
     """``control.json``: intent. Redis only caches it; replaced on its ETag.

@@ -141,6 +141,24 @@ class Settings(BaseSettings):
     window: PositiveInt = Field(
         default=2_000, description="Renders kept open per import, whole shards at a time"
     )
+    batch_window: PositiveInt = Field(
+        default=20_000, description="The same for an import that is bought in batches"
+    )
+    batch_requests: PositiveInt = Field(default=500, description="Renders per batch at most")
+    batch_gather_s: PositiveFloat = Field(
+        default=60.0,
+        description="A shard's renders wait so long for one another",
+    )
+    batch_look_every_s: PositiveFloat = Field(
+        default=60.0, description="How often the platform is asked how a batch stands"
+    )
+    batch_pending_s: PositiveFloat = Field(
+        default=43_200.0, description="A batch that waits longer is cancelled and ordered again"
+    )
+    batch_running_s: PositiveFloat = Field(
+        default=86_400.0,
+        description="One that runs longer is cancelled, and its rest ordered again",
+    )
     shard_products: PositiveInt = Field(default=200, description="Products per shard")
     max_attempts: PositiveInt = Field(default=3, description="Real attempts before a render fails")
     max_doubtful: PositiveInt = Field(

@@ -140,7 +140,7 @@ def _add_import(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--lane",
         choices=("standard", "batch"),
         default="standard",
-        help="a call now, or the model's half-price batches, which are to come [standard]",
+        help="a call now, or half-price batches within about a day [standard]",
     )
     parser.add_argument("--rebuy", metavar="CAUSE,...", help="buy for these causes too, e.g. model")
     parser.add_argument("--pilot", type=int, metavar="N", help="render N first, then pause")

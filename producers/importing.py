@@ -51,7 +51,7 @@ from producers.scene_book import built_in_book, read_scene_book
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from catalog.models import Model, Platform
+    from catalog.models import Lane, Model, Platform
     from catalog.quota_limits import QuotaLimits
     from catalog.scenes import SceneBook
     from catalog.settings import Settings
@@ -87,6 +87,7 @@ class Order:
     budget: Usd | None = None
     rebuy: tuple[str, ...] = ()
     limit: int | None = None
+    lane: Lane = "standard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,12 @@ def prepare_order(order: Order, settings: Settings) -> Prepared:
     feed = open_feed(order.feed, format=order.format, mapping=order.mapping)
     book = _book(order)
     model, warnings = _model(order, settings)
+    if order.lane == "batch" and (model.is_preview or first_platform(settings) != "developer"):
+        msg = (
+            "batches are bought from the Gemini Developer API only; leave --lane batch out to "
+            "render now"
+        )
+        raise ImportRefused(msg)
     if objections := tuple(_objections(book, model)):
         raise ImportRefused("; ".join(objections))
     now = datetime.now(UTC)
@@ -262,7 +269,9 @@ def _write(
         raise
     if not consent(plan):
         _discard(store, import_id)
-        msg = f"about {plan.forecast.estimate.standard} USD was not agreed to; nothing was enqueued"
+        expected = plan.forecast.estimate
+        price = expected.batch if prepared.order.lane == "batch" else expected.standard
+        msg = f"about {price} USD was not agreed to; nothing was enqueued"
         raise NoConsent(msg)
     facts = prepared.feed.facts
     imported = Import(
@@ -283,6 +292,7 @@ def _write(
             id=prepared.model.id,
             platform=prepared.platform,
         ),
+        lane=prepared.order.lane,
         budget_usd=prepared.order.budget,
         urgent=plan.renders < settings.urgent_below_renders,
         counts=plan.counts,

@@ -122,7 +122,7 @@ def _running(
         rows=imported.rows,
         renders=counts,
         cost_usd=Costs(
-            estimated=imported.estimate_usd.standard,
+            estimated=imported.expected_usd,
             spent=Usd(micro_usd),
             doubtful=Usd(progress.doubtful_micro_usd if progress else 0),
         ),

@@ -37,6 +37,7 @@ from catalog.transport import kept_for_urgent
 from catalog.work import Work
 from worker import tasks
 from worker.alone import work_alone
+from worker.batches import look_after_batches
 from worker.calls import Calls
 from worker.consumer import parking_consumer
 from worker.entrance import Entrance
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from catalog.store.port import Store
+    from worker.batch_model import BatchModel
     from worker.model import ImageModel
 
 log = structlog.get_logger(__name__)
@@ -133,6 +135,10 @@ class Process:
     def look_after_imports(self) -> None:
         """Start the thread that reconciles running imports; for control workers."""
         threading.Thread(target=self._reconcile, name="reconciler", daemon=True).start()
+
+    def look_after_batches(self) -> None:
+        """Start the thread that looks after batches; for workers that buy."""
+        threading.Thread(target=self._look_after_batches, name="batches", daemon=True).start()
 
     def watch(self, consumer: Any, queues: Collection[str]) -> None:
         """Start the thread that ends this process when its consumer takes nothing any more."""
@@ -207,7 +213,9 @@ class Process:
             entrances={"generate": Entrance(_LOOK_AT_ONCE)},
         )
         turns = self._turns = _turns(settings, pools, client, store)
+        batches = _batches(settings, pools[0])
         self._closing += [keeper, holds, spool, ledger, turns, model]
+        self._closing += [batches] if batches is not None else []
         return Desk(
             store=store,
             store_id=store_id,
@@ -217,6 +225,7 @@ class Process:
             calls=calls,
             leases=keeper,
             gathering=Gathering(client, store_id),
+            batches=batches,
             holds=holds,
             alone=work_alone,
             read_all=read_at_once,
@@ -246,6 +255,13 @@ class Process:
                 log.warning("reconcile_failed", error=str(exc))
             if self._stopped.wait(wait_s):
                 return
+
+    def _look_after_batches(self) -> None:
+        while not self._stopped.wait(self.settings.batch_look_every_s):
+            try:
+                look_after_batches(self.desk())
+            except Exception as exc:  # noqa: BLE001  an outage must not end the watch
+                log.warning("batches_not_looked_after", error=str(exc))
 
     def _recovered(self) -> float:
         self._at_rest.clear()
@@ -334,6 +350,19 @@ def _gemini(pool: Pool, settings: Settings) -> ImageModel:
     )
 
 
+def _batches(settings: Settings, pool: Pool) -> BatchModel | None:
+    """The batch service of the first pool, for a worker that has its key."""
+    if pool.platform != "developer" or pool.api_key is None:
+        return None
+    from worker.gemini.batches import GeminiBatches
+    from worker.gemini.settings import GeminiSettings
+
+    return GeminiBatches(
+        GeminiSettings(platform="developer", api_key=pool.api_key, base_url=pool.base_url),
+        load_models(settings.models_file),
+    )
+
+
 def limits(settings: Settings) -> Limits:
     """The numbers that the stages obey."""
     return Limits(
@@ -347,6 +376,11 @@ def limits(settings: Settings) -> Limits:
         lease_s=settings.lease_s,
         source_max_age_s=settings.source_max_age_s,
         refusal_max_age_s=settings.refusal_max_age_days * 86_400,
+        batch_window=settings.batch_window,
+        batch_requests=settings.batch_requests,
+        batch_gather_s=settings.batch_gather_s,
+        batch_pending_s=settings.batch_pending_s,
+        batch_running_s=settings.batch_running_s,
         budget_per_day_micro=(
             None
             if settings.budget_per_day_usd is None
@@ -395,6 +429,7 @@ def _connect_signals(process: Process) -> None:
         if "generate" in consumed:
             # Now, not at the first message: pictures of the dead may be waiting.
             process.start_spool()
+            process.look_after_batches()
         if "control" in consumed:
             process.look_after_imports()
         log.info("worker_ready", queues=sorted(consumed), store=str(process.settings.store))

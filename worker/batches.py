@@ -17,7 +17,7 @@ from catalog.orders import Step, orders_of, read_order
 from worker import plans
 from worker.batch_model import Batch, BatchState
 from worker.errors import LaneStopped, RenderError, Snooze
-from worker.gathering import GATHERED_S
+from worker.gathering import GATHERED_S, ORDERED_S
 from worker.harvest import harvest
 from worker.ordering import OrderTaken, changed, go_on, service_of, strike, write_orders
 
@@ -84,6 +84,8 @@ def _take_further(desk: Desk, key: str, wanted: str) -> None:
         order = read_order(desk.store, key) if ours is not None else None
         if order is None or order.step is Step.DONE:
             return
+        slots = {render.slot for render in order.renders}
+        desk.work.expect(order.import_id, order.part, slots, within_s=ORDERED_S)
         try:
             _step(desk, order, wanted)
         except OrderTaken:

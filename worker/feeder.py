@@ -95,8 +95,10 @@ def _open_shards(desk: Desk, imported: Import, token: str) -> None:
     begun = {*desk.state.open_parts(imported.import_id), *desk.state.committed(imported.import_id)}
     not_begun = sum(part.renders for part in imported.parts if part.part not in begun)
     waiting = progress.counts.open - not_begun
+    in_batches = imported.lane == "batch"
+    window = desk.limits.batch_window if in_batches else desk.limits.window
     for part in imported.parts:
-        if waiting >= desk.limits.window:
+        if waiting >= window:
             return
         if part.part in begun:
             continue

@@ -37,7 +37,7 @@ from worker.errors import (
     TryLater,
 )
 from worker.gate import may_leave
-from worker.gathering import is_ordered
+from worker.gathering import ORDERED_S, is_ordered
 from worker.generate import found
 from worker.prepare import spec_of
 from worker.purchases import attempts_of, book_failure, estimate, request_of, written_call
@@ -232,7 +232,9 @@ def _admitted(desk: Desk, order: Order) -> Order:
             continue
         if admitted is not None:
             renders.append(admitted)
-    desk.gathering.drop(order.import_id, order.part, {render.slot for render in renders})
+    slots = {render.slot for render in renders}
+    desk.work.expect(order.import_id, order.part, slots, within_s=ORDERED_S)
+    desk.gathering.drop(order.import_id, order.part, slots)
     step = Step.ADMITTED if renders else Step.DONE
     return order.changed(renders=tuple(renders), step=step)
 

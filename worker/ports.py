@@ -419,6 +419,7 @@ class Limits:
     source_max_age_s: float
     refusal_max_age_s: float
     budget_per_day_micro: int | None = None
+    batch_window: int = 20_000
     batch_requests: int = 500
     batch_gather_s: float = 60.0
     batch_pending_s: float = 43_200.0

@@ -93,7 +93,7 @@ def _manifest(
         rows=imported.rows,
         counts=counts,
         cost_usd=Costs(
-            estimated=imported.estimate_usd.standard,
+            estimated=imported.expected_usd,
             spent=Usd(sum(part.cost_usd.micro for part in parts)),
             doubtful=_doubtful(desk, imported),
         ),

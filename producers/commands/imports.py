@@ -75,6 +75,7 @@ def _order(options: argparse.Namespace) -> Order:
         import_id=options.id,
         catalog=options.catalog,
         model=options.model,
+        lane=options.lane,
         budget=_amount(options.budget),
         rebuy=tuple(name for name in (options.rebuy or "").split(",") if name),
         limit=options.limit,
@@ -109,9 +110,6 @@ def _amount(text: str | None) -> Usd | None:
 
 
 def _refuse_unbuilt(options: argparse.Namespace) -> None:
-    if options.lane == "batch":
-        msg = "--lane batch is not built yet; leave it out to render now"
-        raise UsageError(msg)
     if options.pilot is not None:
         msg = "--pilot is not built yet; --limit N imports the first N products"
         raise UsageError(msg)
@@ -133,12 +131,14 @@ def _dry_run(order: Order, settings: Settings, options: argparse.Namespace) -> i
 
 def _consents(plan: Plan, settings: Settings, options: argparse.Namespace) -> bool:
     limit = Usd.parse(settings.confirm_above_usd)
-    expected, bounds = plan.forecast.estimate, plan.forecast.range.standard
-    if options.yes or options.budget is not None or expected.standard <= limit:
+    both, bounds = plan.forecast.estimate, plan.forecast.range
+    expected, of_lane, other = both.standard, bounds.standard, f"in batches: {both.batch} USD"
+    if options.lane == "batch":
+        expected, of_lane, other = both.batch, bounds.batch, f"now: {both.standard} USD"
+    if options.yes or options.budget is not None or expected <= limit:
         return True
     price = (
-        f"{plan.renders} renders, about {expected.standard} USD, {bounds.low} to {bounds.high} "
-        f"(in batches: {expected.batch} USD)"
+        f"{plan.renders} renders, about {expected} USD, {of_lane.low} to {of_lane.high} ({other})"
     )
     if not sys.stdin.isatty():
         display.say(
