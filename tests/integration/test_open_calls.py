@@ -515,3 +515,21 @@ def test_what_the_ledger_knows_of_a_day_is_taken_over_where_it_is_more(redis: Re
     redis.calls.rebuild_day(today(), 500)
 
     assert redis.calls.spent_on(today()) == 700
+
+
+# -- what a lost Redis is told ---------------------------------------------------------------
+
+
+def test_a_call_of_an_open_order_is_written_down_again_with_its_money(redis: Redis) -> None:
+    redis.ready()
+
+    assert redis.calls.restore(call(1))
+    assert not redis.calls.restore(call(2))
+
+    found = redis.calls.open_call(RENDER)
+    assert found is not None
+    assert found.call == call(1).call
+    other = call(3, slot=1, render="fedc" * 8)
+    assert leaves(redis, other, budget=2 * PRICE - 1) is Gate.IN_FLIGHT
+    redis.calls.bury(call(1), ended(call(1), "not_sold"))
+    assert leaves(redis, other, budget=2 * PRICE - 1) is Gate.GO
