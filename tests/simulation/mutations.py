@@ -84,12 +84,12 @@ MUTATIONS: Final = (
     Mutation(
         name="no second look under the lease",
         where="worker.generate:generate",
-        old="        if _found(desk, claim):\n            return\n        kept =",
+        old="        if found(desk, claim):\n            return\n        kept =",
         new="        kept =",
     ),
     Mutation(
         name="the master is not looked for",
-        where="worker.generate:_found",
+        where="worker.generate:found",
         old="if any(True for _ in desk.store.list(keys.takes(claim.render_id))):",
         new="if False:",
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.simulation.world import Verdict, simulate
 
 _CHUNK = 25
-_MOST_SEEDS = 8_000
+_MOST_SEEDS = 10_000
 FOUND_BY = Path(__file__).with_name("found_by.json")
 """Which seed found which switched-off guard."""
 
