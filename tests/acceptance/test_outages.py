@@ -18,6 +18,7 @@ import pytest
 from catalog.claims import QUEUES
 from catalog.money import Usd
 from catalog.queue import connect
+from catalog.transport import lists_of
 from producers import control
 from tests.support.outages import LONG_S, Shop, shop
 from tests.support.waiting import wait_for
@@ -245,7 +246,7 @@ class Thief:
     def _steal(self, queue: str) -> None:
         with self._place.broker.client() as client:
             while self.stolen[queue] < self._each and not self._stopping.is_set():
-                if client.brpop([queue], timeout=1):
+                if client.brpop(lists_of(queue), timeout=1):
                     self.stolen[queue] += 1
 
 
