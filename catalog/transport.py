@@ -131,14 +131,24 @@ class Channel(RedisChannel):
         if self._has_room_for_all():
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
             return
-        connection = self.client.connection
-        connection.send_command("CLIENT", "ID")
-        self._waits_for = int(connection.read_response())
+        self._waits_for = self._client_id()
         self._steps = (URGENT,)
         try:
             super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
         finally:
             del self._steps
+
+    def _client_id(self) -> int:
+        """Redis's number of the connection that is about to wait."""
+        connection = self.client.connection
+        try:
+            connection.send_command("CLIENT", "ID")
+            return int(connection.read_response())
+        except Exception as exc:
+            connection.disconnect()
+            # Whatever it was: the one error that kombu's reconnecting waits for.
+            msg = f"the broker's connection broke: {exc}"
+            raise redis.ConnectionError(msg) from exc
 
     def _has_room_for_all(self) -> bool:
         room = self.qos.can_consume_max_estimate()
@@ -156,6 +166,9 @@ class Channel(RedisChannel):
         except redis.ResponseError as exc:
             log.warning("no_place_kept_for_urgent", error=str(exc))
             self._may_unblock, self._waits_for = False, None
+        except (redis.RedisError, OSError) as exc:
+            # The wait ends by itself within a second, and its own reader finds out what is wrong.
+            log.info("wait_not_ended", error=str(exc))
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002  kombu's own
         if self.connection.client is None:

@@ -43,14 +43,18 @@ TAKE = "store link renders/<id>/take-1.jpg"
 RECORD = "store link renders/<id>/record.json"
 LEDGER = "store link ledger/<seq>.jsonl"
 LANDMARKS = {
-    claims.FEED: ("redis open_shard", "redis RPUSH prepare"),
-    claims.PREPARE: ("link references/<id>.jpg", "link sources/<id>.json", "redis RPUSH generate"),
+    claims.FEED: ("redis open_shard", "redis LPUSH prepare:urgent"),
+    claims.PREPARE: (
+        "link references/<id>.jpg",
+        "link sources/<id>.json",
+        "redis LPUSH generate:urgent",
+    ),
     claims.GENERATE: (
         *("redis SET lease", "redis reserve", LEAVES, IN_FLIGHT, ANSWERED),
-        *("describe renders/<id>/take-1.jpg", TAKE, "redis end", "redis RPUSH finish"),
+        *("describe renders/<id>/take-1.jpg", TAKE, "redis end", "redis LPUSH finish:urgent"),
     ),
     claims.FINISH: ("web-1024.webp", "merchant-1500.jpg", RECORD, "redis settle"),
-    claims.COMMIT: ("results/part-00000.r1.jsonl.gz", "redis commit", "redis RPUSH control"),
+    claims.COMMIT: ("results/part-00000.r1.jsonl.gz", "redis commit", "redis LPUSH control:urgent"),
     claims.PUBLISH: (
         *("gallery/index.html", "manifest.r1.json", "link imports/<import>/manifest.json"),
         *("catalogs/shop/current.json", "redis forget", ".schema.json"),
