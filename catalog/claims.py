@@ -73,8 +73,6 @@ class RenderClaim(ProductClaim):
     slot: int = Field(ge=0)
     render_id: RenderId
     references: tuple[ReferenceUsed, ...]
-    at_once: bool = False
-    """Bought by a call of its own, also where the import's renders are ordered in batches."""
 
     @property
     def name(self) -> str:

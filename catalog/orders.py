@@ -55,7 +55,6 @@ class OrderedRender(Wire):
     references: tuple[ReferenceUsed, ...]
     softened: int = 0
     attempts: int = 1
-    micro_usd: int = Field(ge=0)
 
 
 class Order(Wire):

@@ -19,7 +19,7 @@ ORDERED_S: Final = 900.0
 
 def is_for_batch(desk: Desk, claim: RenderClaim) -> bool:
     """Whether a render is to be ordered with others instead of bought now."""
-    return not claim.at_once and plans.read_import(desk.store, claim.import_id).lane == "batch"
+    return plans.read_import(desk.store, claim.import_id).lane == "batch"
 
 
 def gather(desk: Desk, claim: RenderClaim) -> None:

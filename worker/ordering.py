@@ -40,7 +40,7 @@ from worker.gate import may_leave
 from worker.gathering import ORDERED_S, is_ordered
 from worker.generate import found
 from worker.prepare import spec_of
-from worker.purchases import attempts_of, book_failure, estimate, request_of, written_call
+from worker.purchases import attempts_of, book_failure, request_of, written_call
 from worker.refusals import wording_to_ask
 
 if TYPE_CHECKING:
@@ -205,7 +205,6 @@ def _ordered(desk: Desk, claim: RenderClaim) -> OrderedRender:
         call=uuid.uuid4().hex,
         references=claim.references,
         softened=wording_to_ask(desk, claim, slot),
-        micro_usd=estimate(desk, slot, references=len(claim.references), lane="batch").micro,
     )
 
 
