@@ -256,3 +256,17 @@ def test_while_redis_is_new_an_open_batchs_money_is_set_aside_again() -> None:
     assert place.memory.reserved("monday") == before > 0
     holders = {place.memory.lease_holder(render.render_id) for render in order.renders}
     assert holders == {f"{ORDERED}{order.order_id}"}
+
+
+def test_what_is_part_of_an_open_batch_is_bought_by_no_other_import() -> None:
+    place = _ordered(Workplace())
+    place.order("tuesday", _shard("mug", "bowl", "cup"))
+    place.run()
+    assert place.sold.total() == 0
+
+    _ended(place)
+    place.clock.sleep(1_000.0)
+    place.settle_down()
+
+    assert place.statuses("tuesday") == {"reused": 3}
+    assert place.sold.total() == 3
